@@ -1,0 +1,239 @@
+//! The command line's grammar and its help.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Sentence vectors, and what self-attention does to words, computed on this machine's CPU.
+///
+/// A model is a folder as published for BERT-class encoders: config.json, tokenizer.json, model.safetensors. Nothing is
+/// downloaded and nothing leaves the machine.
+#[derive(Debug, Parser)]
+#[command(name = "selfattn", version, max_term_width = 100, after_help = EXAMPLES)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  selfattn embed \"I love Apple Watch\" \"I love apple juice\"
+  selfattn similar \"where can I keep my money\" --in notes.txt
+  selfattn explain \"I love Apple Watch\" --near juice,fruit,smart,technology,gadget
+  selfattn bench
+
+The model is looked for in --model DIR, then $SELFATTN_MODEL, then ./models/all-MiniLM-L6-v2
+(`python3 scripts/get_minilm.py` puts it there).
+
+Exit codes: 0 done, 1 it could not be done, 2 the command line makes no sense, 141 the reader of the output left.";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Embed(EmbedArgs),
+    Similar(SimilarArgs),
+    Explain(ExplainArgs),
+    Bench(BenchArgs),
+}
+
+/// Which model.
+#[derive(Debug, clap::Args)]
+pub struct ModelArgs {
+    /// The model's folder: config.json, tokenizer.json, model.safetensors [default: ./models/all-MiniLM-L6-v2]
+    #[arg(long, value_name = "DIR", env = "SELFATTN_MODEL", hide_env_values = true)]
+    pub model: Option<PathBuf>,
+}
+
+/// On what to compute.
+#[derive(Debug, clap::Args)]
+pub struct MachineArgs {
+    /// Threads to compute with [default: one for each core]. The result does not depend on it
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+
+    /// Instruction set: scalar, avx2, avx512 [default: the best of this CPU]
+    #[arg(long, value_name = "NAME")]
+    pub level: Option<String>,
+}
+
+/// What to do with long texts.
+#[derive(Debug, clap::Args)]
+pub struct LengthArgs {
+    /// Keep at most N tokens of a text, [CLS] and [SEP] included [default: what the model can take]
+    #[arg(long, value_name = "N")]
+    pub max_tokens: Option<NonZeroUsize>,
+
+    /// Refuse texts that are too long, instead of cutting off their end with a notice
+    #[arg(long)]
+    pub no_truncate: bool,
+}
+
+/// How vectors are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// One JSON object a line: text, ids, embedding
+    Jsonl,
+    /// A NumPy array of shape (texts, dimensions), float32; needs --out
+    Npy,
+}
+
+/// Turn texts into sentence vectors
+///
+/// The vector is the mean over the text's tokens, scaled to length 1: the dot product of two vectors is the cosine of
+/// the angle between them. Output is in the order of the input, one vector a text. Texts of different lengths are
+/// computed together, without padding.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  selfattn embed \"I love Apple Watch\"
+  selfattn embed --in sentences.txt --out vectors.jsonl
+  selfattn embed --in sentences.txt --format npy --out vectors.npy
+  cat sentences.txt | selfattn embed - | jq -c .embedding")]
+pub struct EmbedArgs {
+    /// The texts. Without any, or with - alone, standard input is read, one text a line
+    #[arg(value_name = "TEXT")]
+    pub texts: Vec<String>,
+
+    /// Read the texts from a file, one a line; - is standard input
+    #[arg(long = "in", value_name = "FILE", conflicts_with = "texts")]
+    pub input: Option<PathBuf>,
+
+    /// Write to a file instead of standard output. It appears when it is complete, or not at all
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+
+    /// How to write the vectors
+    #[arg(long, value_enum, default_value = "jsonl", value_name = "FORMAT")]
+    pub format: Format,
+
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+    #[command(flatten)]
+    pub length: LengthArgs,
+}
+
+/// Find the lines of a file that are nearest in meaning to a query
+///
+/// Prints the cosine (1 is the same direction, 0 is unrelated), the line number and the line, nearest first. Empty
+/// lines are passed over. The file is read once and never held whole.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  selfattn similar \"where can I keep my money\" --in notes.txt
+  selfattn similar \"a fruit\" -k 3 --json < sentences.txt")]
+pub struct SimilarArgs {
+    /// What to look for
+    pub query: String,
+
+    /// The lines to look in; - is standard input [default: -]
+    #[arg(long = "in", value_name = "FILE")]
+    pub input: Option<PathBuf>,
+
+    /// How many lines to print
+    #[arg(short, long = "top", value_name = "N", default_value = "10")]
+    pub k: NonZeroUsize,
+
+    /// Print one JSON object: query, matches (rank, line, cosine, text)
+    #[arg(long)]
+    pub json: bool,
+
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+    #[command(flatten)]
+    pub length: LengthArgs,
+}
+
+/// Show, step by step, what self-attention does to the words of a text
+///
+/// (a) how similar the words are, by dot product; (b) the new representation softmax(X X^T) X, which has no parameters;
+/// (c) attention with the model's learned queries, keys and values, by layer and head; (d) what each word means in this
+/// text: how near it stands to words of your choice before (in the word table) and after (in its sentence).
+///
+/// Words are shown whole, also where the model cuts them into pieces. Words, layers and heads are counted from 0.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  selfattn explain \"I love Apple Watch\" --near juice,fruit,smart,technology,gadget
+  selfattn explain \"I love apple juice\" --layer 5 --head 11
+  selfattn explain --in story.txt --from it
+  selfattn explain \"He sat on the bank of the river\" --near money,water --json")]
+pub struct ExplainArgs {
+    /// The text. Without it, or with -, standard input is read whole
+    #[arg(value_name = "TEXT")]
+    pub text: Option<String>,
+
+    /// Read the text from a file, whole; - is standard input
+    #[arg(long = "in", value_name = "FILE", conflicts_with = "text")]
+    pub input: Option<PathBuf>,
+
+    /// Words to measure nearness to, with commas between
+    #[arg(long, value_name = "WORDS", value_delimiter = ',')]
+    pub near: Vec<String>,
+
+    /// Show where this word looks, layer by layer
+    #[arg(long, value_name = "WORD")]
+    pub from: Option<String>,
+
+    /// Which occurrence of --from's word, from 1 [default: the last]
+    #[arg(long, value_name = "N", requires = "from")]
+    pub nth: Option<NonZeroUsize>,
+
+    /// How many words to list where not all are shown
+    #[arg(short, long = "top", value_name = "N", default_value = "5")]
+    pub k: NonZeroUsize,
+
+    /// The layer to show [default: the last]
+    #[arg(long, value_name = "L")]
+    pub layer: Option<usize>,
+
+    /// The head to show [default: the mean over the layer's heads]
+    #[arg(long, value_name = "H")]
+    pub head: Option<usize>,
+
+    /// Print everything as one JSON object
+    #[arg(long)]
+    pub json: bool,
+
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+    #[command(flatten)]
+    pub length: LengthArgs,
+}
+
+/// Measure how fast the model runs on this machine
+///
+/// Three tests: one text of 16 tokens, one of 128, and 32 of 128 together, on random tokens. Each is warmed up and then
+/// repeated for the given time. GFLOP/s counts the model's own multiplications and additions; the peak is what fused
+/// multiply-adds reach on one core in the same run, times the threads.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  selfattn bench
+  selfattn bench --threads 1 --level all
+  selfattn bench --json --seconds 5 > bench.json")]
+pub struct BenchArgs {
+    /// Numbers of threads to measure with, with commas between; all is one for each core
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1,all")]
+    pub threads: Vec<String>,
+
+    /// Instruction sets to measure, with commas between, or all [default: the best of this CPU]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub level: Vec<String>,
+
+    /// Seconds to repeat each test for
+    #[arg(long, value_name = "S", default_value = "2")]
+    pub seconds: f64,
+
+    /// Print a JSON array of objects, one a measurement
+    #[arg(long)]
+    pub json: bool,
+
+    #[command(flatten)]
+    pub model: ModelArgs,
+}

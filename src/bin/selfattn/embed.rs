@@ -1,0 +1,84 @@
+//! `selfattn embed`: texts in, sentence vectors out.
+
+use std::io::IsTerminal;
+
+use crate::args::{EmbedArgs, Format};
+use crate::error::Result;
+use crate::input::{Source, Text};
+use crate::model::Model;
+use crate::output::{Sink, npy_needs_file};
+use crate::progress::Progress;
+use crate::run::{Runner, with_runner};
+use crate::tokens::Tokens;
+
+pub fn run(args: &EmbedArgs) -> Result<()> {
+    if args.format == Format::Npy && args.out.is_none() {
+        return Err(npy_needs_file());
+    }
+    let mut source = Source::new(args.texts.clone(), args.input.as_deref())?;
+    with_runner(&args.model, &args.machine, &args.length, |model, runner| {
+        let mut sink = Sink::open(args.format, args.out.as_deref(), model.config.hidden_size)?;
+        let to_terminal = args.out.is_none() && std::io::stdout().is_terminal();
+        for_each_chunk(&mut source, model, runner, to_terminal, |chunk| {
+            for text in chunk {
+                sink.write(&text.text.text, text.tokens.ids(), text.vector)?;
+            }
+            sink.flush()
+        })?;
+        sink.finish()
+    })
+}
+
+/// A text, what the model saw of it, and its vector.
+pub struct Embedded<'a> {
+    pub text: &'a Text,
+    pub tokens: &'a Tokens,
+    pub vector: &'a [f32],
+}
+
+/// Runs all texts of the source through the model, a chunk at a time, in order.
+pub fn for_each_chunk(
+    source: &mut Source,
+    model: &Model,
+    runner: &mut Runner<'_, '_, '_>,
+    results_on_terminal: bool,
+    mut take: impl FnMut(&[Embedded<'_>]) -> Result<()>,
+) -> Result<()> {
+    let mut progress = Progress::new(source.bytes().1, results_on_terminal);
+    let mut texts = Vec::new();
+    loop {
+        source.next_chunk(&mut texts)?;
+        if texts.is_empty() {
+            break;
+        }
+        let tokens = encode(&texts, source, model, &mut progress)?;
+        let vectors = embed(runner, &tokens)?;
+        let rows = vectors.chunks_exact(model.config.hidden_size);
+        let parts = texts.iter().zip(&tokens).zip(rows);
+        let chunk: Vec<_> = parts.map(|((text, tokens), vector)| Embedded { text, tokens, vector }).collect();
+        take(&chunk)?;
+        progress.advance(texts.len() as u64, source.bytes().0);
+    }
+    progress.finish();
+    Ok(())
+}
+
+fn encode(texts: &[Text], source: &Source, model: &Model, progress: &mut Progress) -> Result<Vec<Tokens>> {
+    let mut all = Vec::with_capacity(texts.len());
+    for text in texts {
+        let name = source.describe(text.number);
+        let tokens = model.tokenizer.encode(&text.text, &name)?;
+        if let Some(from) = tokens.cut_from {
+            progress.notice_cut(|| model.tokenizer.notice(&name, from));
+        }
+        all.push(tokens);
+    }
+    Ok(all)
+}
+
+/// The vectors of several texts, laid end to end: no padding, whatever their lengths.
+pub fn embed(runner: &mut Runner<'_, '_, '_>, texts: &[Tokens]) -> Result<Vec<f32>> {
+    let lengths: Vec<usize> = texts.iter().map(|tokens| tokens.ids().len()).collect();
+    let ids: Vec<u32> = texts.iter().flat_map(Tokens::ids).copied().collect();
+    runner.embed(&ids, &lengths)
+}

@@ -1,0 +1,130 @@
+//! `selfattn explain`: the steps of self-attention on the words of a text.
+
+mod attention;
+mod fixed;
+mod heat;
+mod learned;
+mod nearness;
+mod report;
+mod show;
+mod words;
+
+use selfattn::MatRef;
+
+use crate::args::ExplainArgs;
+use crate::error::{Failure, Result};
+use crate::input;
+use crate::model::Model;
+use crate::output::{print, print_json};
+use crate::run::{Runner, with_runner};
+use crate::terminal::Terminal;
+use attention::Trace;
+use learned::Focus;
+use report::{Report, WordInfo};
+use words::Word;
+
+/// Words above which a matrix is no longer printed whole.
+pub const LONG: usize = 24;
+
+/// The layer and the head (or the mean over heads) that were asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    pub layer: usize,
+    pub head: Option<usize>,
+}
+
+pub fn run(args: &ExplainArgs) -> Result<()> {
+    let text = input::whole(args.text.as_deref(), args.input.as_deref())?;
+    let (report, words) = with_runner(&args.model, &args.machine, &args.length, |model, runner| {
+        explain(args, text.trim(), model, runner)
+    })?;
+    if args.json {
+        return print_json(&report);
+    }
+    print(&show::text(&report, &words, args.k.get(), Terminal::stdout()))
+}
+
+fn explain(
+    args: &ExplainArgs,
+    text: &str,
+    model: &Model,
+    runner: &mut Runner<'_, '_, '_>,
+) -> Result<(Report, Vec<Word>)> {
+    let shown = shown(args, model)?;
+    let tokens = model.tokenizer.encode(text, "the text")?;
+    if let Some(from) = tokens.cut_from {
+        eprintln!("{}", model.tokenizer.notice("the text", from));
+    }
+    let words = words::words(text, &tokens);
+    if words.is_empty() {
+        return Err(Failure::failed("there is no word in the text"));
+    }
+    let focus = args.from.as_deref().map(|word| focus(word, args.nth.map(Into::into), &words)).transpose()?;
+    let rows = fixed::table_rows(runner, &words)?;
+    let matrix = MatRef::new(&rows, words.len(), model.config.hidden_size)?;
+    let similarities = fixed::similarities(runner, matrix)?;
+    let parameter_free = fixed::new_representation(runner, matrix, &similarities)?;
+    let trace = Trace::record(runner, tokens.ids())?;
+    let (attention, from) = learned::attention(runner, &trace, &words, shown, focus, args.k.get())?;
+    let contextual = nearness::contextual(model, runner, &words, &rows, &trace.hidden, &args.near)?;
+    let report = Report {
+        model: model.name.clone(),
+        text: text.to_owned(),
+        tokens: tokens.ids().len(),
+        words: infos(&words, model.tokenizer.unknown()),
+        similarity: fixed::square(&similarities, words.len()),
+        parameter_free,
+        attention,
+        contextual,
+        from,
+    };
+    Ok((report, words))
+}
+
+fn shown(args: &ExplainArgs, model: &Model) -> Result<Shown> {
+    let (layers, heads) = (model.config.layers, model.config.heads);
+    let layer = args.layer.unwrap_or(layers - 1);
+    if layer >= layers {
+        return Err(Failure::usage(format!("--layer {layer}: the model has the layers 0 to {}", layers - 1)));
+    }
+    match args.head {
+        Some(head) if head >= heads => {
+            Err(Failure::usage(format!("--head {head}: the model has the heads 0 to {}", heads - 1)))
+        }
+        head => Ok(Shown { layer, head }),
+    }
+}
+
+/// Finds the word of `--from`, whatever its case.
+fn focus(word: &str, nth: Option<usize>, words: &[Word]) -> Result<Focus> {
+    let wanted = word.trim().to_lowercase();
+    let places: Vec<usize> = (0..words.len()).filter(|&i| words[i].text.to_lowercase() == wanted).collect();
+    let occurrences = places.len();
+    let nth = nth.unwrap_or(occurrences);
+    let missing = || match occurrences {
+        0 => format!("--from: the word {word:?} is not in the text; {}", list(words)),
+        _ => format!("--nth {nth}: the word {word:?} occurs {occurrences} times"),
+    };
+    let index = nth.checked_sub(1).and_then(|i| places.get(i)).ok_or_else(|| Failure::failed(missing()))?;
+    Ok(Focus { index: *index, nth, occurrences })
+}
+
+/// The words for a message, if they are few.
+fn list(words: &[Word]) -> String {
+    if words.len() > LONG {
+        return format!("the model sees {} words of it", words.len());
+    }
+    let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
+    format!("its words are: {}", texts.join(", "))
+}
+
+fn infos(words: &[Word], unknown: Option<u32>) -> Vec<WordInfo> {
+    let info = |(index, word): (usize, &Word)| WordInfo {
+        word: word.text.clone(),
+        index,
+        tokens: word.tokens.clone(),
+        pieces: word.pieces.clone(),
+        known: !word.ids.iter().any(|id| Some(*id) == unknown),
+    };
+    words.iter().enumerate().map(info).collect()
+}

@@ -1,0 +1,37 @@
+//! `selfattn`: sentence vectors, nearest lines, the steps of self-attention made visible, and speed, from the command line.
+//!
+//! `args` says what can be asked for; `model` and `tokens` read a published model folder; `run` computes; one module a
+//! subcommand does the rest.
+
+mod args;
+mod bench;
+mod embed;
+mod error;
+mod explain;
+mod input;
+mod model;
+mod output;
+mod progress;
+mod run;
+mod similar;
+mod terminal;
+mod tokens;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command};
+
+fn main() -> ExitCode {
+    let result = match Args::parse().command {
+        Command::Embed(args) => embed::run(&args),
+        Command::Similar(args) => similar::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Bench(args) => bench::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

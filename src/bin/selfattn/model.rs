@@ -1,0 +1,178 @@
+//! A published model folder: found, mapped into memory, checked, bound to an encoder.
+
+use std::fs::{self, File};
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+use selfattn::block::{Encoder, Layer};
+use selfattn::weights::{EncoderConfig, SafeTensors};
+use selfattn::{Error, Level};
+
+use crate::args::{LengthArgs, ModelArgs};
+use crate::error::{Failure, Result, reason};
+use crate::tokens::Tokenizer;
+
+const DEFAULT: &str = "models/all-MiniLM-L6-v2";
+const GET: &str = "`python3 scripts/get_minilm.py` gets a model into ./models";
+const CONFIG: &str = "config.json";
+const TOKENIZER: &str = "tokenizer.json";
+const WEIGHTS: &str = "model.safetensors";
+
+/// The three files of a model, read as far as needed to bind an encoder to them.
+pub struct Model {
+    pub name: String,
+    pub config: EncoderConfig,
+    pub tokenizer: Tokenizer,
+    weights: Weights,
+    weights_path: PathBuf,
+}
+
+impl Model {
+    /// Finds and opens the model folder.
+    pub fn open(args: &ModelArgs, length: &LengthArgs) -> Result<Self> {
+        let dir = folder(args.model.as_deref())?;
+        let config_path = dir.join(CONFIG);
+        let json = fs::read(&config_path).map_err(|error| cannot_open(&config_path, &error))?;
+        let config = EncoderConfig::from_json(&json).map_err(|error| in_words(&config_path, error))?;
+        let tokenizer_path = dir.join(TOKENIZER);
+        // The tokenizer's own reader does not tell a missing file from a broken one.
+        File::open(&tokenizer_path).map_err(|error| cannot_open(&tokenizer_path, &error))?;
+        let tokenizer = Tokenizer::open(&tokenizer_path, config.max_positions, length)?;
+        let weights_path = dir.join(WEIGHTS);
+        let weights = Weights::open(&weights_path)?;
+        let name =
+            dir.file_name().map_or_else(|| dir.display().to_string(), |name| name.to_string_lossy().into_owned());
+        Ok(Self { name, config, tokenizer, weights, weights_path })
+    }
+
+    /// Binds an encoder to the weights, prepacks them for `level`, and lends it to `work`.
+    pub fn with_encoder<T>(&self, level: Level, work: impl FnOnce(&Encoder<'_, '_>) -> Result<T>) -> Result<T> {
+        let mut layers = self.layers();
+        // Declared before the encoder that borrows it.
+        let mut panels;
+        let mut encoder = self.bind(&mut layers)?;
+        panels = vec![0; encoder.packed_bytes(level)?];
+        encoder.pack(level, &mut panels)?;
+        work(&encoder)
+    }
+
+    /// How the weights are stored: `f32`, `f16`, `bf16`.
+    pub fn dtype(&self) -> Result<&'static str> {
+        Ok(self.bind(&mut self.layers())?.word_table().dtype().name())
+    }
+
+    fn layers<'w>(&self) -> Vec<Layer<'w>> {
+        vec![Layer::default(); self.config.layers]
+    }
+
+    fn bind<'s, 'w>(&'w self, layers: &'s mut [Layer<'w>]) -> Result<Encoder<'s, 'w>> {
+        let tensors = SafeTensors::new(self.weights.bytes()).map_err(|error| in_words(&self.weights_path, error))?;
+        Encoder::bind(&self.config, &tensors, layers).map_err(|error| match error {
+            Error::UnknownTensor { index } => {
+                let name = tensors.tensors().nth(index).map_or_else(String::new, |tensor| tensor.name().to_string());
+                misfit(&self.weights_path, &format!("the model has no place for its tensor `{name}`"))
+            }
+            _ => in_words(&self.weights_path, error),
+        })
+    }
+}
+
+/// The folder that was asked for, or the one that the README's first command makes.
+fn folder(asked: Option<&Path>) -> Result<PathBuf> {
+    let default = Path::new(DEFAULT);
+    let dir = match asked {
+        Some(dir) => dir,
+        None if default.is_dir() => default,
+        None => {
+            return Err(Failure::usage(format!(
+                "no model: give its folder with --model DIR or $SELFATTN_MODEL; {GET}"
+            )));
+        }
+    };
+    match fs::metadata(dir) {
+        Ok(data) if data.is_dir() => Ok(dir.to_owned()),
+        Ok(_) => Err(Failure::failed(format!(
+            "{} is a file; a model is a folder with {CONFIG}, {TOKENIZER} and {WEIGHTS}",
+            dir.display()
+        ))),
+        Err(error) => Err(Failure::failed(format!("no model folder {}: {}; {GET}", dir.display(), reason(&error)))),
+    }
+}
+
+fn cannot_open(path: &Path, error: &io::Error) -> Failure {
+    let path = path.display();
+    Failure::failed(match error.kind() {
+        io::ErrorKind::NotFound => {
+            format!("{path} is missing: a model folder has {CONFIG}, {TOKENIZER} and {WEIGHTS}; {GET}")
+        }
+        _ => format!("cannot read {path}: {}", reason(error)),
+    })
+}
+
+/// What is wrong with a model's file, and what to do about it.
+fn in_words(file: &Path, error: Error) -> Failure {
+    let path = file.display();
+    Failure::failed(match error {
+        Error::Json { .. } => format!("{path}: {error}: the file is damaged, get it again"),
+        Error::Config { .. } => {
+            format!(
+                "{path}: {error}; this program runs encoders of the types bert, distilbert, roberta, xlm-roberta and camembert"
+            )
+        }
+        Error::Truncated { .. } | Error::HeaderTooLarge { .. } | Error::Header { .. } => {
+            format!("{path} is damaged, or no safetensors file: {error}; get it again")
+        }
+        Error::MissingTensor { .. } | Error::TensorShape { .. } => return misfit(file, &error.to_string()),
+        _ => format!("{path}: {error}"),
+    })
+}
+
+fn misfit(path: &Path, what: &str) -> Failure {
+    let path = path.display();
+    Failure::failed(format!("{path} does not fit the {CONFIG} beside it: {what}; get both again, from one model"))
+}
+
+/// The bytes of a weight file, its numbers aligned.
+enum Weights {
+    Mapped(Mmap),
+    /// A copy, from a place in the buffer where the numbers are aligned.
+    Copied(Vec<u8>, Range<usize>),
+}
+
+/// What the format's writers align the data to today. Older ones did not, and such files are still published.
+const DATA_ALIGN: usize = 8;
+
+impl Weights {
+    fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(|error| cannot_open(path, &error))?;
+        // SAFETY: the mapping is read-only and private to this process. Another process that writes to the file while it is
+        // used could change numbers under our reads; that they are model weights and not pointers or lengths (those are
+        // checked when they are read) bounds the harm to wrong results. Everyone who maps model files takes this risk.
+        #[expect(unsafe_code, reason = "mapping a file is unsafe by nature, and reading 90 MB at each start is slow")]
+        let map = unsafe { Mmap::map(&file) }.map_err(|error| cannot_open(path, &error))?;
+        Ok(if misalignment(&map) == 0 { Self::Mapped(map) } else { Self::copy(&map) })
+    }
+
+    fn copy(file: &[u8]) -> Self {
+        let mut copy = vec![0; file.len() + 2 * DATA_ALIGN];
+        let start = copy.as_ptr().align_offset(DATA_ALIGN) + DATA_ALIGN - misalignment(file);
+        let place = start..start + file.len();
+        copy[place.clone()].copy_from_slice(file);
+        Self::Copied(copy, place)
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map,
+            Self::Copied(copy, place) => &copy[place.clone()],
+        }
+    }
+}
+
+/// How far the data is from being aligned, in a file that itself is: its header has a length of its own.
+fn misalignment(file: &[u8]) -> usize {
+    let header = file.first_chunk::<8>().map_or(0, |length| u64::from_le_bytes(*length));
+    (header % DATA_ALIGN as u64) as usize
+}

@@ -1,0 +1,91 @@
+//! Vectors out: as JSON lines or as a NumPy array, to standard output or to a file that appears only when complete.
+
+mod npy;
+mod whole_file;
+
+use std::io::{self, BufWriter, Stdout, Write};
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::args::Format;
+use crate::error::{Failure, Result};
+use npy::NpyWriter;
+use whole_file::WholeFile;
+
+/// Where vectors go, and how.
+pub enum Sink {
+    JsonToStdout(BufWriter<Stdout>),
+    JsonToFile(WholeFile),
+    Npy(NpyWriter),
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    text: &'a str,
+    ids: &'a [u32],
+    embedding: &'a [f32],
+}
+
+impl Sink {
+    pub fn open(format: Format, out: Option<&Path>, width: usize) -> Result<Self> {
+        match (format, out) {
+            (Format::Jsonl, None) => Ok(Self::JsonToStdout(BufWriter::new(io::stdout()))),
+            (Format::Jsonl, Some(path)) => Ok(Self::JsonToFile(WholeFile::create(path)?)),
+            (Format::Npy, Some(path)) => Ok(Self::Npy(NpyWriter::create(path, width)?)),
+            (Format::Npy, None) => Err(npy_needs_file()),
+        }
+    }
+
+    pub fn write(&mut self, text: &str, ids: &[u32], embedding: &[f32]) -> Result<()> {
+        let line = Line { text, ids, embedding };
+        match self {
+            Self::JsonToStdout(out) => json_line(out, &line).map_err(|error| Failure::stdout(&error)),
+            Self::JsonToFile(file) => json_line(file, &line).map_err(|error| file.failure(&error)),
+            Self::Npy(npy) => npy.write(embedding),
+        }
+    }
+
+    /// Hands on what is held back, so that a reader of a pipe sees it.
+    pub fn flush(&mut self) -> Result<()> {
+        match self {
+            Self::JsonToStdout(out) => out.flush().map_err(|error| Failure::stdout(&error)),
+            Self::JsonToFile(_) | Self::Npy(_) => Ok(()),
+        }
+    }
+
+    /// Completes the output. A file gets its name only now.
+    pub fn finish(self) -> Result<()> {
+        match self {
+            Self::JsonToStdout(mut out) => out.flush().map_err(|error| Failure::stdout(&error)),
+            Self::JsonToFile(file) => file.commit(),
+            Self::Npy(npy) => npy.finish(),
+        }
+    }
+}
+
+/// The refusal of binary data on a terminal; and a pipe cannot be given its length afterwards.
+pub fn npy_needs_file() -> Failure {
+    Failure::usage("--format npy needs --out FILE")
+}
+
+fn json_line(out: &mut impl Write, line: &Line<'_>) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, line)?;
+    out.write_all(b"\n")
+}
+
+/// One JSON value on standard output, laid out for reading.
+pub fn print_json(value: &impl Serialize) -> Result<()> {
+    let mut out = BufWriter::new(io::stdout());
+    serde_json::to_writer_pretty(&mut out, value)
+        .map_err(io::Error::from)
+        .and_then(|()| out.write_all(b"\n"))
+        .and_then(|()| out.flush())
+        .map_err(|error| Failure::stdout(&error))
+}
+
+/// Text on standard output.
+pub fn print(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| Failure::stdout(&error))
+}

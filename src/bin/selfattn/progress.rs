@@ -1,0 +1,61 @@
+//! What is said on standard error while a long input is worked on: a bar, and notices that do not tear it.
+
+use std::io::{self, IsTerminal};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Work that takes less needs no bar.
+const PATIENCE: Duration = Duration::from_millis(800);
+/// Notices of one kind that are printed before they are only counted.
+const NOTICES: u64 = 5;
+
+pub struct Progress {
+    bar: ProgressBar,
+    started: Instant,
+    wanted: bool,
+    texts: u64,
+    cut: u64,
+}
+
+impl Progress {
+    /// A bar for an input of so many bytes, if that is known. `results_on_terminal`: a bar would run into them.
+    pub fn new(bytes: Option<u64>, results_on_terminal: bool) -> Self {
+        let bar = ProgressBar::with_draw_target(bytes, ProgressDrawTarget::hidden());
+        let template = match bytes {
+            Some(_) => "{bar:30} {percent:>3} %  {msg}  {eta} left",
+            None => "{spinner} {msg}  {elapsed}",
+        };
+        bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        let wanted = io::stderr().is_terminal() && !results_on_terminal;
+        Self { bar, started: Instant::now(), wanted, texts: 0, cut: 0 }
+    }
+
+    /// So many more texts are done, and so many bytes read in all.
+    pub fn advance(&mut self, texts: u64, bytes: u64) {
+        self.texts += texts;
+        if self.wanted && self.started.elapsed() > PATIENCE {
+            self.wanted = false;
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        let rate = self.texts as f64 / self.started.elapsed().as_secs_f64();
+        self.bar.set_message(format!("{} texts, {rate:.0}/s", self.texts));
+        self.bar.set_position(bytes);
+    }
+
+    /// Says that a text was cut; after the first few, only counts.
+    pub fn notice_cut(&mut self, notice: impl FnOnce() -> String) {
+        self.cut += 1;
+        if self.cut <= NOTICES {
+            self.bar.suspend(|| eprintln!("{}", notice()));
+        }
+    }
+
+    /// Takes the bar away, and tells the count of what was not said.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+        if self.cut > NOTICES {
+            eprintln!("selfattn: {} texts were cut in all", self.cut);
+        }
+    }
+}

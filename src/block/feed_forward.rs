@@ -1,0 +1,49 @@
+//! The feed-forward network of a transformer layer.
+
+use crate::block::linear::{Linear, Tensors, Then, Workspace};
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::kernel::Activation;
+use crate::view::{MatMut, MatRef};
+use crate::weights::{EncoderConfig, Part};
+
+/// `act(x W1^T + b1) W2^T + b2 + x`
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct FeedForward<'w> {
+    intermediate: Linear<'w>,
+    output: Linear<'w>,
+}
+
+impl<'w> FeedForward<'w> {
+    pub fn bind(tensors: &Tensors<'_, 'w>, config: &EncoderConfig) -> Result<Self> {
+        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        Ok(Self {
+            intermediate: tensors.linear(Part::IntermediateWeight, Part::IntermediateBias, inner, hidden)?,
+            output: tensors.linear(Part::OutputWeight, Part::OutputBias, hidden, inner)?,
+        })
+    }
+
+    /// `x` and `out` are `tokens x hidden`, `wide` is at least `tokens * intermediate` long.
+    pub fn run(
+        &self,
+        engine: &Engine<'_>,
+        activation: Activation,
+        x: MatRef<'_>,
+        out: MatMut<'_>,
+        wide: &mut [f32],
+        work: &mut Workspace<'_>,
+    ) -> Result<()> {
+        let mut inner = MatMut::new(wide, x.rows(), self.intermediate.weights.n())?;
+        self.intermediate.run(engine, x, Then { activation, residual: None }, inner.reborrow(), work)?;
+        let then = Then { residual: Some(x), ..Then::default() };
+        self.output.run(engine, inner.as_ref(), then, out, work)
+    }
+
+    pub fn linears(&self) -> [&Linear<'w>; 2] {
+        [&self.intermediate, &self.output]
+    }
+
+    pub fn linears_mut(&mut self) -> [&mut Linear<'w>; 2] {
+        [&mut self.intermediate, &mut self.output]
+    }
+}

@@ -1,0 +1,247 @@
+//! The way of data through an encoder, in groups of sequences that fit the scratch.
+
+use core::ops::Range;
+
+use crate::block::batch::Batch;
+use crate::block::encoder::Encoder;
+use crate::block::linear::Workspace;
+use crate::block::self_attention::{Projected, SelfAttention};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::ops::attention::{Attention, Sequences};
+use crate::ops::rows::check_ids;
+use crate::ops::same;
+use crate::scratch;
+use crate::view::{MatMut, MatRef};
+
+/// What can be seen of one layer at work: the projections that attention is about to use.
+#[derive(Clone, Debug)]
+pub struct Probe<'a> {
+    /// The layer, from 0.
+    pub layer: usize,
+    /// The tokens of the batch that the rows stand for: a batch is worked on in groups of whole sequences.
+    pub tokens: Range<usize>,
+    /// Queries, `tokens x hidden`; head `h` has the columns `h * head_dim..(h + 1) * head_dim`.
+    pub q: MatRef<'a>,
+    /// Keys, likewise.
+    pub k: MatRef<'a>,
+    /// Values, likewise.
+    pub v: MatRef<'a>,
+}
+
+/// Sizes of the buffers for a group of sequences.
+struct Plan {
+    /// Floats: the hidden state, the sum that a norm is about to take, the widest thing (projections and context, or the
+    /// inner layer), and two vectors.
+    floats: [usize; 5],
+    /// Bytes for attention and for products with plain weights.
+    scratch: usize,
+}
+
+/// A group's memory.
+struct Buffers<'a> {
+    sum: &'a mut [f32],
+    wide: &'a mut [f32],
+    work: Workspace<'a>,
+}
+
+/// Which tokens of the batch a group is.
+struct Group<'a> {
+    batch: Batch<'a>,
+    start: usize,
+}
+
+impl Plan {
+    fn bytes(&self) -> Result<usize> {
+        scratch::bytes_and(self.floats, self.scratch)
+    }
+
+    /// The hidden state, and the other buffers.
+    fn split<'a>(&self, memory: &'a mut [u8]) -> Result<(&'a mut [f32], Buffers<'a>)> {
+        let ([hidden, sum, wide, first, second], scratch) = scratch::split_and(memory, self.floats, self.scratch)?;
+        Ok((hidden, Buffers { sum, wide, work: Workspace { vectors: [first, second], scratch } }))
+    }
+}
+
+impl Encoder<'_, '_> {
+    /// Bytes of scratch to work on `tokens` tokens at once. That must be at least the longest sequence; with more, a batch
+    /// is worked on in fewer, larger groups, which is faster up to some hundreds of tokens.
+    ///
+    /// # Errors
+    /// [`Error::Overflow`] if the size does not fit in `usize`.
+    pub fn scratch_bytes(&self, engine: &Engine<'_>, tokens: usize) -> Result<usize> {
+        self.plan(engine, tokens)?.bytes()
+    }
+
+    fn plan(&self, engine: &Engine<'_>, tokens: usize) -> Result<Plan> {
+        let overflow = Error::Overflow { arg: "tokens" };
+        let times = |width: usize| tokens.checked_mul(width).ok_or(overflow);
+        let (hidden, inner) = (self.config.hidden_size, self.config.intermediate_size);
+        let projections = hidden.checked_mul(SelfAttention::WIDTH).ok_or(overflow)?;
+        let mut scratch = engine.attention_scratch(&self.attention(&[]))?;
+        for linear in self.layers.iter().flat_map(|layer| layer.linears()) {
+            scratch = scratch.max(engine.matmul_scratch(&linear.weights)?);
+        }
+        let vector = hidden.max(inner);
+        Ok(Plan { floats: [times(hidden)?, times(hidden)?, times(projections.max(inner))?, vector, vector], scratch })
+    }
+
+    /// The plan for as many tokens as fit the scratch, at least the longest sequence.
+    fn plan_for(&self, engine: &Engine<'_>, batch: &Batch<'_>, scratch: usize) -> Result<(usize, Plan)> {
+        let (mut fits, mut most) = (batch.longest(), batch.ids().len());
+        let least = self.plan(engine, fits)?;
+        if scratch < least.bytes()? {
+            return Err(Error::Scratch { needed: least.bytes()?, got: scratch });
+        }
+        while fits < most {
+            let tokens = most - (most - fits) / 2;
+            match self.scratch_bytes(engine, tokens) {
+                Ok(bytes) if bytes <= scratch => fits = tokens,
+                _ => most = tokens - 1,
+            }
+        }
+        Ok((fits, self.plan(engine, fits)?))
+    }
+
+    fn attention<'a>(&self, lengths: &'a [usize]) -> Attention<'a> {
+        Attention::new(self.config.heads, self.config.head_dim()).sequences(Sequences::Packed(lengths))
+    }
+
+    fn check(&self, batch: &Batch<'_>) -> Result<()> {
+        check_ids(batch.ids(), self.config.vocab_size)?;
+        if let (Some(types), true) = (batch.type_ids(), self.config.token_types > 0) {
+            check_ids(types, self.config.token_types)?;
+        }
+        let (got, max) = (batch.longest(), self.config.max_positions);
+        if got > max { Err(Error::TooLong { got, max }) } else { Ok(()) }
+    }
+
+    /// The last hidden state of every token: `hidden` is `tokens x hidden_size`, tokens in the order of the batch.
+    ///
+    /// The bits of a token's row depend on its own sequence, the weights and the level alone: not on the batch around it,
+    /// the number of threads, or the size of the scratch.
+    ///
+    /// # Errors
+    /// [`Error::Token`] for an id or a token type that is not in its table, [`Error::TooLong`] for a sequence with more tokens than
+    /// the model has positions, [`Error::Shape`] for the output, [`Error::Scratch`] if the longest sequence does not fit
+    /// the scratch, [`Error::Packed`] if the weights are packed for another level. Nothing is written then.
+    pub fn forward(
+        &self,
+        engine: &Engine<'_>,
+        batch: &Batch<'_>,
+        hidden: MatMut<'_>,
+        scratch: &mut [u8],
+    ) -> Result<()> {
+        self.forward_with(engine, batch, hidden, scratch, &mut |_| ())
+    }
+
+    /// [`Encoder::forward`] with a look at each layer's queries, keys and values.
+    ///
+    /// # Errors
+    /// As [`Encoder::forward`].
+    pub fn forward_with(
+        &self,
+        engine: &Engine<'_>,
+        batch: &Batch<'_>,
+        mut hidden: MatMut<'_>,
+        scratch: &mut [u8],
+        probe: &mut dyn FnMut(Probe<'_>),
+    ) -> Result<()> {
+        same("hidden", batch.ids().len(), hidden.rows())?;
+        same("hidden", self.config.hidden_size, hidden.cols())?;
+        self.groups(engine, batch, scratch, &mut |group, _, mut buffers| {
+            let rows = group.start..group.start + group.batch.ids().len();
+            let x = hidden.reborrow().rows_range(rows)?;
+            self.run(engine, &group, x, &mut buffers, probe)
+        })
+    }
+
+    /// A vector for each sequence: the mean of its last hidden states, scaled to the Euclidean norm 1. `out` is
+    /// `sequences x hidden_size`.
+    ///
+    /// # Errors
+    /// As [`Encoder::forward`].
+    pub fn embed(&self, engine: &Engine<'_>, batch: &Batch<'_>, mut out: MatMut<'_>, scratch: &mut [u8]) -> Result<()> {
+        same("out", batch.lengths().len(), out.rows())?;
+        same("out", self.config.hidden_size, out.cols())?;
+        let mut done = 0;
+        self.groups(engine, batch, scratch, &mut |group, hidden, mut buffers| {
+            let mut x = MatMut::new(hidden, group.batch.ids().len(), self.config.hidden_size)?;
+            self.run(engine, &group, x.reborrow(), &mut buffers, &mut |_| ())?;
+            let lengths = group.batch.lengths();
+            let mut out = out.reborrow().rows_range(done..done + lengths.len())?;
+            done += lengths.len();
+            engine.mean_pool(x.as_ref(), lengths, out.reborrow())?;
+            engine.normalize(out);
+            Ok(())
+        })
+    }
+
+    /// Calls `work` for each group of sequences with the group, memory for its hidden state, and the other buffers. All
+    /// arguments have been checked by then.
+    fn groups(
+        &self,
+        engine: &Engine<'_>,
+        batch: &Batch<'_>,
+        scratch: &mut [u8],
+        work: &mut dyn FnMut(Group<'_>, &mut [f32], Buffers<'_>) -> Result<()>,
+    ) -> Result<()> {
+        self.check(batch)?;
+        for linear in self.layers.iter().flat_map(|layer| layer.linears()) {
+            engine.check_packed(&linear.weights)?;
+        }
+        let (tokens, plan) = self.plan_for(engine, batch, scratch.len())?;
+        let (mut rest, mut start) = (*batch, 0);
+        while !rest.is_empty() {
+            let (group, others) = rest.split(tokens);
+            let (hidden, buffers) = plan.split(scratch)?;
+            work(Group { batch: group, start }, hidden, buffers)?;
+            (rest, start) = (others, start + group.ids().len());
+        }
+        Ok(())
+    }
+
+    /// All layers over one group; `x` is its hidden state, `tokens x hidden_size`.
+    fn run(
+        &self,
+        engine: &Engine<'_>,
+        group: &Group<'_>,
+        mut x: MatMut<'_>,
+        buffers: &mut Buffers<'_>,
+        probe: &mut dyn FnMut(Probe<'_>),
+    ) -> Result<()> {
+        let eps = self.config.norm_eps;
+        let (tokens, hidden) = (x.rows(), x.cols());
+        let attention = self.attention(group.batch.lengths());
+        let Buffers { sum, wide, work } = buffers;
+        let mut sum = MatMut::new(sum, tokens, hidden)?;
+
+        self.embed_tokens(engine, &group.batch, sum.reborrow());
+        self.embeddings.norm.run(engine, sum.as_ref(), eps, x.reborrow(), work)?;
+        for (i, layer) in self.layers.iter().enumerate() {
+            let probe = |[q, k, v]: Projected<'_>| {
+                probe(Probe { layer: i, tokens: group.start..group.start + tokens, q, k, v });
+            };
+            layer.attention.run(engine, &attention, x.as_ref(), sum.reborrow(), wide, work, probe)?;
+            layer.attention_norm.run(engine, sum.as_ref(), eps, x.reborrow(), work)?;
+            layer.feed_forward.run(engine, self.config.activation, x.as_ref(), sum.reborrow(), wide, work)?;
+            layer.output_norm.run(engine, sum.as_ref(), eps, x.reborrow(), work)?;
+        }
+        Ok(())
+    }
+
+    /// The sum of each token's word, position and type vectors.
+    fn embed_tokens(&self, engine: &Engine<'_>, batch: &Batch<'_>, mut out: MatMut<'_>) {
+        let tables = &self.embeddings;
+        let positions = batch.lengths().iter().flat_map(|&len| 0..len);
+        for (i, (&id, position)) in batch.ids().iter().zip(positions).enumerate() {
+            let row = out.row_mut(i);
+            engine.put_row(&tables.words, id as usize, false, row);
+            if let Some(types) = &tables.token_types {
+                let type_id = batch.type_ids().map_or(0, |types| types[i]);
+                engine.put_row(types, type_id as usize, true, row);
+            }
+            engine.put_row(&tables.positions, self.config.position_offset + position, true, row);
+        }
+    }
+}

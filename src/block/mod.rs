@@ -1,0 +1,14 @@
+//! Transformer blocks: the weights of a model bound to their places, and the way of data through them.
+
+mod batch;
+mod encoder;
+mod feed_forward;
+mod forward;
+mod layer;
+mod linear;
+mod self_attention;
+
+pub use batch::Batch;
+pub use encoder::Encoder;
+pub use forward::Probe;
+pub use layer::Layer;

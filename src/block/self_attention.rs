@@ -1,0 +1,70 @@
+//! Multi-head self-attention with learned projections.
+
+use crate::block::linear::{Linear, Tensors, Then, Workspace};
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::ops::attention::Attention;
+use crate::view::{MatMut, MatRef};
+use crate::weights::Part;
+
+/// `concat(heads) Wo^T + bo + x`, each head attending with its columns of the projections of `x`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SelfAttention<'w> {
+    query: Linear<'w>,
+    key: Linear<'w>,
+    value: Linear<'w>,
+    output: Linear<'w>,
+}
+
+/// Queries, keys and values of all heads, `tokens x hidden` each.
+pub(crate) type Projected<'a> = [MatRef<'a>; 3];
+
+impl<'w> SelfAttention<'w> {
+    pub fn bind(tensors: &Tensors<'_, 'w>, hidden: usize) -> Result<Self> {
+        let linear = |weight, bias| tensors.linear(weight, bias, hidden, hidden);
+        Ok(Self {
+            query: linear(Part::QueryWeight, Part::QueryBias)?,
+            key: linear(Part::KeyWeight, Part::KeyBias)?,
+            value: linear(Part::ValueWeight, Part::ValueBias)?,
+            output: linear(Part::AttentionOutputWeight, Part::AttentionOutputBias)?,
+        })
+    }
+
+    /// Floats of `wide` for each token, in units of the hidden size: queries, keys, values, and what the heads make of them.
+    pub const WIDTH: usize = 4;
+
+    /// `x` and `out` are `tokens x hidden`, `wide` is at least `tokens * WIDTH * hidden` long.
+    pub fn run(
+        &self,
+        engine: &Engine<'_>,
+        attention: &Attention<'_>,
+        x: MatRef<'_>,
+        out: MatMut<'_>,
+        wide: &mut [f32],
+        work: &mut Workspace<'_>,
+        probe: impl FnOnce(Projected<'_>),
+    ) -> Result<()> {
+        let (tokens, hidden) = (x.rows(), x.cols());
+        let (projected, context) = wide.split_at_mut((Self::WIDTH - 1) * tokens * hidden);
+        let mut projected = MatMut::new(projected, tokens, 3 * hidden)?;
+        for (i, layer) in [&self.query, &self.key, &self.value].into_iter().enumerate() {
+            let third = projected.reborrow().cols_range(i * hidden..(i + 1) * hidden)?;
+            layer.run(engine, x, Then::default(), third, work)?;
+        }
+        let third = |i: usize| projected.as_ref().cols_range(i * hidden..(i + 1) * hidden);
+        let (q, k, v) = (third(0)?, third(1)?, third(2)?);
+        probe([q, k, v]);
+        let mut context = MatMut::new(context, tokens, hidden)?;
+        engine.attention(attention, q, k, v, context.reborrow(), work.scratch)?;
+        let then = Then { residual: Some(x), ..Then::default() };
+        self.output.run(engine, context.as_ref(), then, out, work)
+    }
+
+    pub fn linears(&self) -> [&Linear<'w>; 4] {
+        [&self.query, &self.key, &self.value, &self.output]
+    }
+
+    pub fn linears_mut(&mut self) -> [&mut Linear<'w>; 4] {
+        [&mut self.query, &mut self.key, &mut self.value, &mut self.output]
+    }
+}

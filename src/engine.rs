@@ -1,0 +1,156 @@
+//! What a computation runs on: a SIMD level and a way to run tasks side by side.
+
+use core::ops::Range;
+
+use crate::simd::Level;
+
+/// A way to run independent tasks, one after the other or side by side.
+///
+/// # Safety
+/// [`run`](Self::run) must call `task` exactly once with each index below `tasks`, and return only when all calls have
+/// returned: the tasks write to disjoint memory that belongs to the caller.
+pub unsafe trait Pool: Sync {
+    /// How many tasks can run at the same time, at least 1.
+    fn threads(&self) -> usize;
+    /// Runs `task(0)`, ..., `task(tasks - 1)`, in any order.
+    fn run(&self, tasks: usize, task: &(dyn Fn(usize) + Sync));
+}
+
+/// The pool of one thread: the caller's.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Serial;
+
+// SAFETY: a plain loop over the indices.
+unsafe impl Pool for Serial {
+    fn threads(&self) -> usize {
+        1
+    }
+
+    fn run(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
+        (0..tasks).for_each(task);
+    }
+}
+
+/// A pool of threads of its own, by rayon.
+#[cfg(feature = "rayon")]
+#[derive(Debug)]
+pub struct RayonPool(rayon::ThreadPool);
+
+#[cfg(feature = "rayon")]
+impl RayonPool {
+    /// A pool of `threads` threads; 0 means one for each core.
+    ///
+    /// # Errors
+    /// What the operating system answers when it gives no threads.
+    pub fn new(threads: usize) -> core::result::Result<Self, rayon::ThreadPoolBuildError> {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().map(Self)
+    }
+}
+
+// SAFETY: `for_each` over a range visits each index once and returns when all are done.
+#[cfg(feature = "rayon")]
+unsafe impl Pool for RayonPool {
+    fn threads(&self) -> usize {
+        self.0.current_num_threads()
+    }
+
+    fn run(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
+        use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
+        self.0.install(|| (0..tasks).into_par_iter().with_max_len(1).for_each(task));
+    }
+}
+
+/// A SIMD level and a pool: what every operation is a method of. Results do not depend on the pool.
+///
+/// ```
+/// use selfattn::{Engine, Level};
+///
+/// let engine = Engine::new(); // the best level of this CPU, one thread
+/// let portable = engine.with_level(Level::SCALAR);
+/// assert_eq!(portable.level().name(), "scalar");
+/// ```
+#[derive(Clone, Copy)]
+pub struct Engine<'p> {
+    level: Level,
+    pool: &'p dyn Pool,
+}
+
+impl Engine<'static> {
+    /// The current level ([`Level::current`]) and one thread.
+    pub fn new() -> Self {
+        Self { level: Level::current(), pool: &Serial }
+    }
+}
+
+impl Default for Engine<'static> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<'p> Engine<'p> {
+    /// The same pool at another level.
+    #[must_use]
+    pub fn with_level(self, level: Level) -> Self {
+        Self { level, ..self }
+    }
+
+    /// The same level on another pool.
+    #[must_use]
+    pub fn with_pool(self, pool: &dyn Pool) -> Engine<'_> {
+        Engine { level: self.level, pool }
+    }
+
+    /// The SIMD level in use.
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    /// How many tasks can run at the same time.
+    pub fn threads(&self) -> usize {
+        self.pool.threads().max(1)
+    }
+
+    /// Splits `0..items` into at most one contiguous part a thread, none smaller than `grain`, and runs `task(part, items)`
+    /// for each.
+    pub(crate) fn split(&self, items: usize, grain: usize, task: impl Fn(usize, Range<usize>) + Sync) {
+        let parts = self.threads().min(items.div_ceil(grain.max(1))).max(1);
+        if parts == 1 {
+            return task(0, 0..items);
+        }
+        self.pool.run(parts, &|part| task(part, part_of(items, part, parts)));
+    }
+}
+
+impl core::fmt::Debug for Engine<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Engine").field("level", &self.level).field("threads", &self.threads()).finish()
+    }
+}
+
+/// The `part`-th of `parts` contiguous pieces of `0..items`, whose lengths differ by at most one.
+fn part_of(items: usize, part: usize, parts: usize) -> Range<usize> {
+    let (base, longer) = (items / parts, items % parts);
+    let start = part * base + part.min(longer);
+    start..start + base + usize::from(part < longer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_cover_every_item_once() {
+        for items in 0..40 {
+            for parts in 1..9 {
+                let mut next = 0;
+                for part in 0..parts {
+                    let range = part_of(items, part, parts);
+                    assert_eq!(range.start, next);
+                    next = range.end;
+                }
+                assert_eq!(next, items);
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! `no_std` inference for self-attention and the transformers built from it.
+//!
+//! From a microcontroller without a heap to a server core with AVX-512 on the same kernels. The crate computes; memory is the
+//! caller's: every operation takes scratch whose size can be asked for first, nothing is allocated, and bad input gives an
+//! [`Error`] that names the argument.
+//!
+//! ```
+//! use selfattn::{Attention, Engine, MatMut, MatRef};
+//!
+//! // Three words of two dimensions: the third is like the first.
+//! let words = [1.0, 0.0, 0.0, 1.0, 0.9, 0.1];
+//! let words = MatRef::new(&words, 3, 2)?;
+//!
+//! let engine = Engine::new(); // the best SIMD level of this CPU, one thread
+//! let attention = Attention::new(1, 2).scale(4.0);
+//! let mut out = [0.0; 6];
+//! let mut scratch = vec![0; engine.attention_scratch(&attention)?];
+//! engine.attention(&attention, words, words, words, MatMut::new(&mut out, 3, 2)?, &mut scratch)?;
+//!
+//! assert!(out[0] > 0.9); // the first word's new vector: mostly itself and the third
+//! # Ok::<(), selfattn::Error>(())
+//! ```
+//!
+//! # Where to start
+//! - [`block::Encoder`]: sentence and word vectors from a published BERT-class model.
+//! - [`Engine`]: the operations one by one: matmul, attention, softmax, norms.
+//! - [`lecture`]: the steps by which self-attention is taught.
+//! - [`weights`]: reading `config.json` and `model.safetensors` in place.
+//!
+//! # Features
+//! - `std` (default): the environment variable `SELFATTN_LEVEL` forces a SIMD level. Implies `alloc`.
+//! - `alloc`: owned conveniences.
+//! - `rayon`: [`RayonPool`], threads; results do not depend on their number.
+//! - `cli`: the command `selfattn`.
+//!
+//! Without default features the crate is `core` alone.
+
+#![no_std]
+#![deny(unsafe_code, missing_docs)]
+#![warn(clippy::undocumented_unsafe_blocks, clippy::missing_errors_doc)]
+
+#[cfg(feature = "std")]
+extern crate std;
+
+pub mod block;
+#[allow(unsafe_code)]
+mod element;
+#[allow(unsafe_code)]
+mod engine;
+mod error;
+#[allow(unsafe_code)]
+mod kernel;
+pub mod lecture;
+mod ops;
+pub mod roof;
+#[allow(unsafe_code)]
+mod scratch;
+#[allow(unsafe_code)]
+mod simd;
+mod view;
+#[allow(unsafe_code)]
+pub mod weights;
+
+pub use element::{Dtype, Element};
+#[cfg(feature = "rayon")]
+pub use engine::RayonPool;
+pub use engine::{Engine, Pool, Serial};
+pub use error::{Error, HeaderFault, Result};
+pub use kernel::Activation;
+pub use ops::attention::{Attention, Sequences};
+pub use ops::matmul::Epilogue;
+pub use ops::weights::{Packed, Weights};
+pub use simd::Level;
+pub use view::{MatMut, MatRef, Matrix};

@@ -1,0 +1,121 @@
+//! Operations on the rows of a matrix: softmax, layer norm, activations, gather, mean pooling, normalisation.
+
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::kernel::Activation;
+use crate::kernel::gemv::Gemv;
+use crate::kernel::map::{Activate, Scale, Widen};
+use crate::kernel::norm::LayerNorm;
+use crate::kernel::softmax::Softmax;
+use crate::ops::{covers, same};
+use crate::view::{MatMut, MatRef, Matrix, for_each_type};
+
+impl Engine<'_> {
+    /// Softmax of every row, in place.
+    ///
+    /// -inf has the weight 0; a row of nothing but -inf becomes zeros; a NaN or +inf makes its whole row NaN.
+    pub fn softmax(&self, mut x: MatMut<'_>) {
+        for i in 0..x.rows() {
+            self.level().dispatch(Softmax { row: x.row_mut(i) });
+        }
+    }
+
+    /// `out = (x - mean) / sqrt(variance + eps) * weight + bias` for every row; `weight` and `bias` are as long as a row.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] names the argument that does not fit, [`Error::Value`] an `eps` that is not positive and finite.
+    pub fn layer_norm(&self, x: MatRef<'_>, weight: &[f32], bias: &[f32], eps: f32, mut out: MatMut<'_>) -> Result<()> {
+        same("weight", x.cols(), weight.len())?;
+        same("bias", x.cols(), bias.len())?;
+        same("out", x.rows(), out.rows())?;
+        same("out", x.cols(), out.cols())?;
+        if !(eps > 0.0 && eps.is_finite()) {
+            return Err(Error::Value { arg: "eps" });
+        }
+        for (i, x) in x.iter_rows().enumerate() {
+            self.level().dispatch(LayerNorm { x, weight, bias, eps, out: out.row_mut(i) });
+        }
+        Ok(())
+    }
+
+    /// Applies an activation to every element.
+    pub fn activate(&self, activation: Activation, mut x: MatMut<'_>) {
+        for i in 0..x.rows() {
+            self.level().dispatch(Activate { activation, row: x.row_mut(i) });
+        }
+    }
+
+    /// Table look-up: row `i` of `out` is row `ids[i]` of `table`, widened to f32.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] names the argument that does not fit, [`Error::Token`] an id that is not in the table.
+    pub fn gather(&self, table: &Matrix<'_>, ids: &[u32], mut out: MatMut<'_>) -> Result<()> {
+        same("out", ids.len(), out.rows())?;
+        same("out", table.cols(), out.cols())?;
+        check_ids(ids, table.rows())?;
+        for (i, &id) in ids.iter().enumerate() {
+            self.put_row(table, id as usize, false, out.row_mut(i));
+        }
+        Ok(())
+    }
+
+    /// Writes a row of a table to `out`, which is as long, or adds it.
+    pub(crate) fn put_row(&self, table: &Matrix<'_>, i: usize, add: bool, out: &mut [f32]) {
+        for_each_type!(table, view => self.level().dispatch(Widen { row: view.row(i), add, out }));
+    }
+
+    /// The mean of each sequence: `x` is `sum(lengths) x d`, sequences end to end; `out` is `lengths.len() x d`. The mean of
+    /// no rows is 0.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] names the argument that does not fit.
+    pub fn mean_pool(&self, x: MatRef<'_>, lengths: &[usize], mut out: MatMut<'_>) -> Result<()> {
+        covers("lengths", lengths, x.rows())?;
+        same("out", lengths.len(), out.rows())?;
+        same("out", x.cols(), out.cols())?;
+        let mut rows = x.iter_rows();
+        for (i, &len) in lengths.iter().enumerate() {
+            let mean = out.row_mut(i);
+            mean.fill(0.0);
+            for row in rows.by_ref().take(len) {
+                self.level().dispatch(Widen { row, add: true, out: mean });
+            }
+            self.level().dispatch(Scale { factor: 1.0 / len.max(1) as f32, row: mean });
+        }
+        Ok(())
+    }
+
+    /// Scales every row to the Euclidean norm 1; a row of zeros stays.
+    pub fn normalize(&self, mut x: MatMut<'_>) {
+        for i in 0..x.rows() {
+            let row = x.row_mut(i);
+            let norm = libm::sqrtf(self.dot_of(row, row));
+            if norm > 0.0 {
+                self.level().dispatch(Scale { factor: 1.0 / norm, row });
+            }
+        }
+    }
+
+    /// The dot product of two vectors.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if their lengths differ.
+    pub fn dot(&self, a: &[f32], b: &[f32]) -> Result<f32> {
+        same("b", a.len(), b.len())?;
+        Ok(self.dot_of(a, b))
+    }
+
+    fn dot_of(&self, a: &[f32], b: &[f32]) -> f32 {
+        let mut out = [0.0];
+        self.level().dispatch(Gemv { w: MatRef::from_row(a), x: b, y: &mut out });
+        out[0]
+    }
+}
+
+/// All ids are below `vocab`.
+pub(crate) fn check_ids(ids: &[u32], vocab: usize) -> Result<()> {
+    match ids.iter().position(|&id| id as usize >= vocab) {
+        Some(index) => Err(Error::Token { index, id: ids[index], vocab }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,208 @@
+//! Which instruction set to run on: detected once, forced lower on demand, and carried by a value that proves it is there.
+
+use core::fmt;
+use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
+
+use super::{Op, Scalar, Simd};
+#[cfg(target_arch = "x86_64")]
+use super::{avx2::Avx2, avx512::Avx512};
+use crate::error::{Error, Result};
+
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+/// A SIMD level that this CPU has.
+///
+/// The field is private and every constructor asks the CPU first: a `Level` is a proof, so running on it needs no
+/// further check.
+///
+/// ```
+/// use selfattn::Level;
+///
+/// let best = Level::detect();
+/// assert!(Level::available().any(|level| level == best));
+/// assert_eq!(Level::from_name("scalar"), Ok(Level::SCALAR));
+/// assert!(Level::from_name("no such level").is_err());
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Level(Kind);
+
+/// The levels of this architecture, each including those before it. Discriminants start at 1: 0 is [`Cell`]'s "empty".
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+enum Kind {
+    Scalar = 1,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Kind {
+    const ALL: &[Self] = &[
+        Self::Scalar,
+        #[cfg(target_arch = "x86_64")]
+        Self::Avx2,
+        #[cfg(target_arch = "x86_64")]
+        Self::Avx512,
+    ];
+}
+
+/// A level that may not be known yet, in one byte: plain loads and stores only, which every target with atomics has.
+struct Cell(AtomicU8);
+
+impl Cell {
+    const fn empty() -> Self {
+        Self(AtomicU8::new(0))
+    }
+
+    fn get(&self) -> Option<Level> {
+        let code = self.0.load(Relaxed);
+        // Only `set` writes the byte, so the level it names is one that this CPU has.
+        Kind::ALL.iter().find(|kind| **kind as u8 == code).map(|kind| Level(*kind))
+    }
+
+    fn set(&self, level: Level) {
+        self.0.store(level.0 as u8, Relaxed);
+    }
+
+    /// The content, computed first if there is none. Two threads may both compute it; they get the same.
+    fn get_or_compute(&self, compute: impl FnOnce() -> Level) -> Level {
+        self.get().unwrap_or_else(|| {
+            let level = compute();
+            self.set(level);
+            level
+        })
+    }
+}
+
+/// The best level of this CPU.
+static DETECTED: Cell = Cell::empty();
+/// What the environment asks for, or else the best. Apart from `FORCED`, so that reading it never undoes a `set_current`.
+static INITIAL: Cell = Cell::empty();
+/// What `set_current` asked for.
+static FORCED: Cell = Cell::empty();
+
+impl Level {
+    /// Portable code, no vector instructions asked for. Every CPU has it.
+    pub const SCALAR: Self = Self(Kind::Scalar);
+
+    /// The names of all levels this crate knows, on this architecture or another, from slowest to fastest.
+    pub const NAMES: &[&str] = &["scalar", "avx2", "avx512"];
+
+    /// The best level of this CPU. Asked once, then remembered.
+    ///
+    /// On bare metal the CPU is not asked, since nobody may have switched its vector state on: the level is what the
+    /// build's target features promise.
+    pub fn detect() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        return DETECTED.get_or_compute(|| Self(x86::probe()));
+        #[cfg(not(target_arch = "x86_64"))]
+        return Self::SCALAR;
+    }
+
+    /// The level that operations run at: what [`set_current`](Self::set_current) was given, or else the best of this CPU.
+    ///
+    /// With the feature `std`, the environment variable `SELFATTN_LEVEL` is read on the first call and, if it names a
+    /// level that this CPU has, replaces the best one. Anything else in it is ignored.
+    #[inline]
+    pub fn current() -> Self {
+        FORCED.get().unwrap_or_else(|| INITIAL.get_or_compute(|| Self::from_environment().unwrap_or_else(Self::detect)))
+    }
+
+    /// Makes this the level of the whole process, from now on.
+    ///
+    /// Weights that were packed at another level have to be packed again.
+    pub fn set_current(self) {
+        FORCED.set(self);
+    }
+
+    /// The level of that [`name`](Self::name).
+    ///
+    /// # Errors
+    /// [`Error::Level`] if there is no such level, or this CPU does not have it.
+    pub fn from_name(name: &str) -> Result<Self> {
+        Self::available().find(|level| level.name() == name).ok_or(Error::Level)
+    }
+
+    /// The levels of this CPU, from scalar upwards.
+    pub fn available() -> impl Iterator<Item = Self> {
+        let Self(best) = Self::detect();
+        Kind::ALL.iter().copied().filter(move |kind| *kind <= best).map(Self)
+    }
+
+    /// The lower-case name, one of [`NAMES`](Self::NAMES).
+    pub const fn name(self) -> &'static str {
+        match self.0 {
+            Kind::Scalar => "scalar",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => "avx512",
+        }
+    }
+
+    /// Floats in a register.
+    pub fn lanes(self) -> usize {
+        self.dispatch(Lanes)
+    }
+
+    /// Rows and columns of the matmul tile; weights are packed in panels of that many columns.
+    pub fn tile(self) -> (usize, usize) {
+        self.dispatch(Tile)
+    }
+
+    /// Runs `op` on this level.
+    #[inline]
+    pub(crate) fn dispatch<O: Op>(self, op: O) -> O::Out {
+        match self.0 {
+            Kind::Scalar => Scalar.call(op),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a `Level` of this kind exists only after `x86::probe` found the instruction set, see `Level`.
+            Kind::Avx2 => unsafe { Avx2::new() }.call(op),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Kind::Avx512 => unsafe { Avx512::new() }.call(op),
+        }
+    }
+
+    #[cfg(feature = "std")]
+    fn from_environment() -> Option<Self> {
+        Self::from_name(std::env::var_os("SELFATTN_LEVEL")?.to_str()?).ok()
+    }
+
+    #[cfg(not(feature = "std"))]
+    const fn from_environment() -> Option<Self> {
+        None
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Asks a token for its lanes.
+struct Lanes;
+
+impl Op for Lanes {
+    type Out = usize;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> usize {
+        S::LANES
+    }
+}
+
+/// Asks a token for its matmul tile.
+struct Tile;
+
+impl Op for Tile {
+    type Out = (usize, usize);
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> (usize, usize) {
+        (S::MR, S::NV * S::LANES)
+    }
+}

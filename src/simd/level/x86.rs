@@ -1,0 +1,148 @@
+//! Detection on x86-64 without the standard library.
+//!
+//! Bits as in Intel's Software Developer's Manual, volume 2A (CPUID) and volume 1, section 15.2 (detection of AVX-512):
+//! an instruction set counts only if the CPU has it and the operating system saves its registers.
+
+use core::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
+
+use super::Kind;
+
+/// Leaf 1, ecx.
+const FMA: u32 = 1 << 12;
+const OSXSAVE: u32 = 1 << 27;
+const AVX: u32 = 1 << 28;
+const F16C: u32 = 1 << 29;
+/// Leaf 7, ebx.
+const AVX2: u32 = 1 << 5;
+const AVX512F: u32 = 1 << 16;
+const AVX512DQ: u32 = 1 << 17;
+const AVX512BW: u32 = 1 << 30;
+const AVX512VL: u32 = 1 << 31;
+/// Register state that the operating system saves: xmm, ymm / also the mask registers, the upper halves, zmm16 to zmm31.
+const YMM_STATE: u64 = 0x6;
+const ZMM_STATE: u64 = 0xE6;
+
+/// What the CPU and the operating system say about themselves; zero where they could not be asked.
+#[derive(Clone, Copy, Default)]
+struct CpuBits {
+    leaf1_ecx: u32,
+    leaf7_ebx: u32,
+    xcr0: u64,
+}
+
+/// The best level of this CPU.
+pub(super) fn probe() -> Kind {
+    // Bare metal: nobody may have switched the vector state on. SGX: CPUID traps. Miri: no CPU to ask.
+    let must_not_ask = cfg!(any(target_os = "none", target_env = "sgx", miri));
+    if must_not_ask || built_for() == Kind::Avx512 { built_for() } else { classify(CpuBits::read()) }
+}
+
+/// What the target features of this build promise.
+const fn built_for() -> Kind {
+    let avx2 = cfg!(all(target_feature = "avx2", target_feature = "fma", target_feature = "f16c"));
+    let avx512 = cfg!(all(
+        target_feature = "avx512f",
+        target_feature = "avx512bw",
+        target_feature = "avx512dq",
+        target_feature = "avx512vl"
+    ));
+    match (avx2, avx512) {
+        (true, true) => Kind::Avx512,
+        (true, false) => Kind::Avx2,
+        (false, _) => Kind::Scalar,
+    }
+}
+
+/// The best level that the bits allow.
+const fn classify(cpu: CpuBits) -> Kind {
+    let leaf1 = FMA | OSXSAVE | AVX | F16C;
+    let avx2 = has(cpu.leaf1_ecx, leaf1) && has(cpu.leaf7_ebx, AVX2) && cpu.xcr0 & YMM_STATE == YMM_STATE;
+    let avx512 = has(cpu.leaf7_ebx, AVX512F | AVX512BW | AVX512DQ | AVX512VL) && cpu.xcr0 & ZMM_STATE == ZMM_STATE;
+    match (avx2, avx512) {
+        (true, true) => Kind::Avx512,
+        (true, false) => Kind::Avx2,
+        (false, _) => Kind::Scalar,
+    }
+}
+
+/// Whether all of `wanted` are set.
+const fn has(bits: u32, wanted: u32) -> bool {
+    bits & wanted == wanted
+}
+
+impl CpuBits {
+    fn read() -> Self {
+        // A leaf beyond the highest one answers with the data of another leaf.
+        let max_leaf = __cpuid(0).eax;
+        let leaf1_ecx = if max_leaf >= 1 { __cpuid(1).ecx } else { 0 };
+        let leaf7_ebx = if max_leaf >= 7 { __cpuid_count(7, 0).ebx } else { 0 };
+        let xcr0 = if has(leaf1_ecx, OSXSAVE) {
+            // SAFETY: OSXSAVE says that the operating system has enabled XGETBV; register 0 always exists then.
+            unsafe { read_xcr0() }
+        } else {
+            0
+        };
+        Self { leaf1_ecx, leaf7_ebx, xcr0 }
+    }
+}
+
+/// # Safety
+/// The CPU's OSXSAVE bit is set.
+#[target_feature(enable = "xsave")]
+unsafe fn read_xcr0() -> u64 {
+    // SAFETY: the caller's promise.
+    unsafe { _xgetbv(0) }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+
+    /// A CPU and system with everything.
+    const FULL: CpuBits = CpuBits { leaf1_ecx: u32::MAX, leaf7_ebx: u32::MAX, xcr0: u64::MAX };
+
+    #[test]
+    fn made_up_cpus() {
+        let leaf1_without = |bit: u32| CpuBits { leaf1_ecx: !bit, ..FULL };
+        let leaf7_without = |bit: u32| CpuBits { leaf7_ebx: !bit, ..FULL };
+        let cases = [
+            ("everything", FULL, Kind::Avx512),
+            ("nothing", CpuBits::default(), Kind::Scalar),
+            ("no OSXSAVE", leaf1_without(OSXSAVE), Kind::Scalar),
+            ("no AVX", leaf1_without(AVX), Kind::Scalar),
+            ("no FMA", leaf1_without(FMA), Kind::Scalar),
+            ("no F16C", leaf1_without(F16C), Kind::Scalar),
+            ("no AVX2, as Sandy Bridge", leaf7_without(AVX2), Kind::Scalar),
+            ("no AVX-512F", leaf7_without(AVX512F), Kind::Avx2),
+            ("no AVX-512VL, as Knights Landing", leaf7_without(AVX512VL), Kind::Avx2),
+            ("no AVX-512BW", leaf7_without(AVX512BW), Kind::Avx2),
+            ("no AVX-512DQ", leaf7_without(AVX512DQ), Kind::Avx2),
+            ("highest leaf below 7", CpuBits { leaf7_ebx: 0, ..FULL }, Kind::Scalar),
+            ("system saves nothing", CpuBits { xcr0: 0, ..FULL }, Kind::Scalar),
+            ("system saves xmm only", CpuBits { xcr0: 0x3, ..FULL }, Kind::Scalar),
+            ("system saves ymm but not zmm", CpuBits { xcr0: 0x7, ..FULL }, Kind::Avx2),
+            ("system saves masks but not zmm", CpuBits { xcr0: 0x27, ..FULL }, Kind::Avx2),
+            ("system saves zmm but not ymm", CpuBits { xcr0: 0xE3, ..FULL }, Kind::Scalar),
+        ];
+        for (name, cpu, expected) in cases {
+            assert_eq!(classify(cpu), expected, "{name}");
+        }
+    }
+
+    /// The standard library's detection is the reference where there is one.
+    #[test]
+    fn agrees_with_the_standard_library() {
+        use std::is_x86_feature_detected as has;
+
+        let avx2 = has!("avx2") && has!("fma") && has!("f16c");
+        let avx512 = avx2 && has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl");
+        let expected = match (avx2, avx512) {
+            (_, true) => Kind::Avx512,
+            (true, _) => Kind::Avx2,
+            _ => Kind::Scalar,
+        };
+        assert_eq!(probe(), expected);
+    }
+}

@@ -1,0 +1,130 @@
+//! The SIMD contract: one trait of register operations, one token per instruction set.
+//!
+//! A kernel is an [`Op`]: a value whose `run` is generic over [`Simd`] and always inlined. [`Level::dispatch`] picks the
+//! token and enters [`Simd::call`], the only function that carries `#[target_feature]`; everything between it and an
+//! intrinsic is `#[inline(always)]`, so the whole kernel is compiled with the instruction set switched on. This directory is
+//! the only place that names `core::arch`.
+//!
+//! | token | CPU | lanes | registers | tile |
+//! |---|---|---|---|---|
+//! | [`Scalar`] | any | 4 (an array) | - | 4 x 4 |
+//! | [`Avx2`](avx2::Avx2) | AVX2, FMA, F16C | 8 | 16 | 6 x 16 |
+//! | [`Avx512`](avx512::Avx512) | AVX-512 F, BW, DQ, VL | 16 | 32 | 8 x 48 |
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod level;
+pub(crate) mod math;
+mod scalar;
+#[cfg(test)]
+mod tests;
+
+use half::{bf16, f16};
+
+pub use level::Level;
+pub(crate) use scalar::Scalar;
+
+/// A computation written once for every instruction set. Implementations of `run` are `#[inline(always)]`.
+pub(crate) trait Op {
+    type Out;
+    fn run<S: Simd>(self, s: S) -> Self::Out;
+}
+
+/// One instruction set: holding a value proves that the CPU has it. All methods are `#[inline(always)]`.
+///
+/// Arithmetic is IEEE 754 single precision, element by element, rounding to nearest even; NaN goes in, NaN comes out,
+/// unless said otherwise. `fma` rounds once where the CPU can ([`Self::FUSED`]) and twice elsewhere.
+///
+/// # Safety
+/// A token must be constructible only where its instruction set is present, and `call` must run the operation with it enabled.
+pub(crate) unsafe trait Simd: Copy + Send + Sync + 'static {
+    /// A register of [`Self::LANES`] floats.
+    type F32: Copy;
+    /// One boolean a lane.
+    type Mask: Copy;
+
+    /// Floats in a register.
+    const LANES: usize;
+    /// Rows of the matmul tile. `MR * NV + NV + 1` registers must be free.
+    const MR: usize;
+    /// Registers across the matmul tile; the tile is `NV * LANES` columns wide.
+    const NV: usize;
+    /// `fma` rounds once.
+    #[cfg_attr(not(test), expect(dead_code))]
+    const FUSED: bool;
+
+    /// Runs `op` with the instruction set enabled.
+    fn call<O: Op>(self, op: O) -> O::Out;
+
+    fn splat(self, x: f32) -> Self::F32;
+    /// 0.0, 1.0, 2.0, ...
+    fn iota(self) -> Self::F32;
+    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    fn div(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `a * b + c`
+    fn fma(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
+    fn sqrt(self, a: Self::F32) -> Self::F32;
+    /// `if a > b { a } else { b }`: with a NaN on either side, `b`.
+    fn max(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `if a < b { a } else { b }`: with a NaN on either side, `b`.
+    fn min(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// To the nearest integer, ties to even. Exact for `|a| < 2^22`; unspecified (but no trap) above.
+    fn round(self, a: Self::F32) -> Self::F32;
+    /// `a * 2^n` for integral `n` in -252..=254 and `a` in [0.5, 2], rounded once: overflow gives infinity, underflow a
+    /// subnormal or 0. A NaN in `a` stays.
+    fn scale2(self, a: Self::F32, n: Self::F32) -> Self::F32;
+
+    /// `a < b`; false where either is NaN.
+    fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask;
+    fn is_nan(self, a: Self::F32) -> Self::Mask;
+    /// `yes` where the mask holds, else `no`.
+    fn select(self, mask: Self::Mask, yes: Self::F32, no: Self::F32) -> Self::F32;
+    /// Whether any lane of the mask holds.
+    fn any(self, mask: Self::Mask) -> bool;
+
+    /// Sum of the lanes, pairwise: halves added together until one is left (lane i with i + LANES/2, and so on).
+    fn reduce_add(self, a: Self::F32) -> f32;
+    /// Maximum of the lanes by [`Self::max`], in unspecified order.
+    fn reduce_max(self, a: Self::F32) -> f32;
+
+    /// # Safety
+    /// `p` is valid for reading `LANES` floats. No alignment is needed, here and below, beyond the element's own.
+    unsafe fn load(self, p: *const f32) -> Self::F32;
+    /// The first `n` floats, then zeros.
+    /// # Safety
+    /// `p` is valid for reading `n` floats; `n <= LANES`. Nothing beyond them is touched.
+    unsafe fn load_first(self, p: *const f32, n: usize) -> Self::F32;
+    /// # Safety
+    /// `p` is valid for writing `LANES` floats.
+    unsafe fn store(self, p: *mut f32, a: Self::F32);
+    /// Writes the first `n` floats.
+    /// # Safety
+    /// `p` is valid for writing `n` floats; `n <= LANES`. Nothing beyond them is touched.
+    unsafe fn store_first(self, p: *mut f32, n: usize, a: Self::F32);
+    /// Widens exactly.
+    /// # Safety
+    /// As [`Self::load`].
+    unsafe fn load_f16(self, p: *const f16) -> Self::F32;
+    /// # Safety
+    /// As [`Self::load_first`].
+    unsafe fn load_f16_first(self, p: *const f16, n: usize) -> Self::F32;
+    /// Widens exactly.
+    /// # Safety
+    /// As [`Self::load`].
+    unsafe fn load_bf16(self, p: *const bf16) -> Self::F32;
+    /// # Safety
+    /// As [`Self::load_first`].
+    unsafe fn load_bf16_first(self, p: *const bf16, n: usize) -> Self::F32;
+
+    /// Transposes a block of `LANES x LANES`: `dst[j][i] = src[i][j]`, strides in floats.
+    /// # Safety
+    /// `LANES` rows of `LANES` floats at the given strides are readable at `src` and writable at `dst`, and do not overlap.
+    unsafe fn transpose(self, src: *const f32, src_stride: usize, dst: *mut f32, dst_stride: usize);
+
+    /// Asks for the cache line of `p` to be brought in (to the second level). `p` may point anywhere.
+    fn prefetch(self, p: *const u8);
+}

@@ -1,0 +1,230 @@
+//! The portable level: an array of four floats in plain Rust.
+//!
+//! The loops have a constant length and no branches, so that a compiler turns them into vector instructions where the
+//! target has any (SSE2 on x86-64).
+
+use core::array::from_fn;
+
+use half::{bf16, f16};
+
+use super::{Op, Simd};
+
+/// Needs nothing but a CPU.
+#[derive(Clone, Copy)]
+pub(crate) struct Scalar;
+
+const LANES: usize = 4;
+
+/// 1.5 * 2^23. Floats of this size are 1 apart, so adding it rounds to an integer, which the low bits then hold.
+const TO_INTEGER: f32 = 12_582_912.0;
+const EXPONENT_BIAS: f32 = 127.0;
+const MANTISSA_BITS: u32 = 23;
+
+#[inline(always)]
+fn map(a: [f32; LANES], f: impl Fn(f32) -> f32) -> [f32; LANES] {
+    from_fn(|i| f(a[i]))
+}
+
+#[inline(always)]
+fn zip(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; LANES] {
+    from_fn(|i| f(a[i], b[i]))
+}
+
+/// `a * 2^n` in two steps, by about half of `n` each: one factor alone cannot reach the subnormals.
+///
+/// Both factors are made from exponent bits. The first product is exact, or else so small or large that the second gives
+/// 0 or infinity anyway; so the result is rounded once.
+#[inline(always)]
+fn scale2(a: f32, n: f32) -> f32 {
+    let half = (n * 0.5 + (TO_INTEGER + EXPONENT_BIAS)).to_bits();
+    let rest = (n + (TO_INTEGER + 2.0 * EXPONENT_BIAS)).to_bits().wrapping_sub(half);
+    a * f32::from_bits(half << MANTISSA_BITS) * f32::from_bits(rest << MANTISSA_BITS)
+}
+
+// SAFETY: nothing is needed of the CPU, and nothing has to be enabled.
+unsafe impl Simd for Scalar {
+    type F32 = [f32; LANES];
+    type Mask = [bool; LANES];
+
+    const LANES: usize = LANES;
+    const MR: usize = 4;
+    const NV: usize = 1;
+    const FUSED: bool = false;
+
+    #[inline(always)]
+    fn call<O: Op>(self, op: O) -> O::Out {
+        op.run(self)
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> Self::F32 {
+        [x; LANES]
+    }
+
+    #[inline(always)]
+    fn iota(self) -> Self::F32 {
+        [0.0, 1.0, 2.0, 3.0]
+    }
+
+    #[inline(always)]
+    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        zip(a, b, |a, b| a + b)
+    }
+
+    #[inline(always)]
+    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        zip(a, b, |a, b| a - b)
+    }
+
+    #[inline(always)]
+    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        zip(a, b, |a, b| a * b)
+    }
+
+    #[inline(always)]
+    fn div(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        zip(a, b, |a, b| a / b)
+    }
+
+    /// Two roundings: without the instruction, one rounding takes a slow function.
+    #[inline(always)]
+    fn fma(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
+        from_fn(|i| a[i] * b[i] + c[i])
+    }
+
+    #[inline(always)]
+    fn sqrt(self, a: Self::F32) -> Self::F32 {
+        map(a, libm::sqrtf)
+    }
+
+    #[inline(always)]
+    fn max(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        zip(a, b, |a, b| if a > b { a } else { b })
+    }
+
+    #[inline(always)]
+    fn min(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        zip(a, b, |a, b| if a < b { a } else { b })
+    }
+
+    #[inline(always)]
+    fn round(self, a: Self::F32) -> Self::F32 {
+        map(a, |a| (a + TO_INTEGER) - TO_INTEGER)
+    }
+
+    #[inline(always)]
+    fn scale2(self, a: Self::F32, n: Self::F32) -> Self::F32 {
+        zip(a, n, scale2)
+    }
+
+    #[inline(always)]
+    fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+        from_fn(|i| a[i] < b[i])
+    }
+
+    #[inline(always)]
+    fn is_nan(self, a: Self::F32) -> Self::Mask {
+        a.map(f32::is_nan)
+    }
+
+    #[inline(always)]
+    fn select(self, mask: Self::Mask, yes: Self::F32, no: Self::F32) -> Self::F32 {
+        from_fn(|i| if mask[i] { yes[i] } else { no[i] })
+    }
+
+    #[inline(always)]
+    fn any(self, mask: Self::Mask) -> bool {
+        mask[0] | mask[1] | mask[2] | mask[3]
+    }
+
+    #[inline(always)]
+    fn reduce_add(self, a: Self::F32) -> f32 {
+        (a[0] + a[2]) + (a[1] + a[3])
+    }
+
+    #[inline(always)]
+    fn reduce_max(self, a: Self::F32) -> f32 {
+        let max = |a: f32, b: f32| if a > b { a } else { b };
+        max(max(a[0], a[2]), max(a[1], a[3]))
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, p: *const f32) -> Self::F32 {
+        // SAFETY: the same contract; an array has the alignment of its element.
+        unsafe { p.cast::<Self::F32>().read() }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first(self, p: *const f32, n: usize) -> Self::F32 {
+        // SAFETY: the closure gets i < n.
+        first(n, |i| unsafe { p.add(i).read() })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, p: *mut f32, a: Self::F32) {
+        // SAFETY: the same contract; an array has the alignment of its element.
+        unsafe { p.cast::<Self::F32>().write(a) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(self, p: *mut f32, n: usize, a: Self::F32) {
+        for (i, a) in a.into_iter().enumerate() {
+            if i < n {
+                // SAFETY: i < n.
+                unsafe { p.add(i).write(a) };
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(self, p: *const f16) -> Self::F32 {
+        // SAFETY: the same contract; an array has the alignment of its element.
+        unsafe { p.cast::<[f16; LANES]>().read() }.map(f16::to_f32)
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16_first(self, p: *const f16, n: usize) -> Self::F32 {
+        // SAFETY: the closure gets i < n.
+        first(n, |i| unsafe { p.add(i).read() }.to_f32())
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16(self, p: *const bf16) -> Self::F32 {
+        // SAFETY: the same contract; an array has the alignment of its element.
+        unsafe { p.cast::<[bf16; LANES]>().read() }.map(widen_bf16)
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16_first(self, p: *const bf16, n: usize) -> Self::F32 {
+        // SAFETY: the closure gets i < n.
+        first(n, |i| widen_bf16(unsafe { p.add(i).read() }))
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(self, src: *const f32, src_stride: usize, dst: *mut f32, dst_stride: usize) {
+        for i in 0..LANES {
+            // SAFETY: row i of the source is readable.
+            let row = unsafe { self.load(src.add(i * src_stride)) };
+            for (j, x) in row.into_iter().enumerate() {
+                // SAFETY: element i of row j of the destination is writable.
+                unsafe { dst.add(j * dst_stride + i).write(x) };
+            }
+        }
+    }
+
+    /// Nothing: there is no portable way to ask.
+    #[inline(always)]
+    fn prefetch(self, _: *const u8) {}
+}
+
+/// The first `n` elements of `get`, then zeros.
+#[inline(always)]
+fn first(n: usize, get: impl Fn(usize) -> f32) -> [f32; LANES] {
+    from_fn(|i| if i < n { get(i) } else { 0.0 })
+}
+
+/// One shift. `bf16::to_f32` also makes NaNs quiet, with a branch that stops vectorisation.
+#[inline(always)]
+fn widen_bf16(x: bf16) -> f32 {
+    f32::from_bits(u32::from(x.to_bits()) << 16)
+}

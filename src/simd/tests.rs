@@ -1,0 +1,297 @@
+//! Every operation of the contract on every level of this CPU, against plain loops. Levels it lacks are named as not run.
+
+extern crate std;
+
+use std::io::Write;
+use std::vec::Vec;
+use std::{format, vec};
+
+use half::{bf16, f16};
+
+use super::{Level, Op, Simd};
+
+mod level;
+mod math;
+mod memory;
+
+/// Runs a check on every level of this CPU. What is written to standard error past the `print` macros is shown even when
+/// the test passes, so that nobody takes a level for tested that is not.
+fn on_every_level(check: impl Op<Out = ()> + Copy) {
+    for name in Level::NAMES {
+        match Level::from_name(name) {
+            Ok(level) => level.dispatch(check),
+            Err(_) => writeln!(std::io::stderr(), "level {name}: not run, this CPU does not have it").unwrap(),
+        }
+    }
+}
+
+/// A test whose body is run on every level, with the token in `$s` and its type in `$S`.
+macro_rules! every_level {
+    ($(#[$attribute:meta])* fn $name:ident<$S:ident>($s:ident) $body:block) => {
+        #[test]
+        $(#[$attribute])*
+        fn $name() {
+            #[derive(Clone, Copy)]
+            struct Check;
+
+            impl Op for Check {
+                type Out = ();
+
+                #[inline(always)]
+                fn run<$S: Simd>(self, $s: $S) $body
+            }
+
+            on_every_level(Check);
+        }
+    };
+}
+use every_level;
+
+/// Values at which arithmetic is special, and some at which it is not.
+const SPECIAL: [f32; 22] = [
+    f32::NAN,
+    f32::INFINITY,
+    f32::NEG_INFINITY,
+    0.0,
+    -0.0,
+    f32::MAX,
+    f32::MIN,
+    f32::MIN_POSITIVE,
+    -f32::MIN_POSITIVE,
+    f32::from_bits(1),           // the smallest subnormal
+    f32::from_bits(0x8000_0001), // its negative
+    f32::from_bits(0x007f_ffff), // the largest subnormal
+    f32::from_bits(0x3f7f_ffff), // below 1
+    f32::from_bits(0x3f80_0001), // above 1
+    1.0,
+    -1.0,
+    0.5,
+    1.5,
+    2.5,
+    -3.7,
+    1.0e-3,
+    123_456.7,
+];
+
+/// Reproducible numbers (xorshift, Marsaglia 2003).
+struct Random(u64);
+
+impl Random {
+    const fn new() -> Self {
+        Self(0x9e37_79b9_7f4a_7c15)
+    }
+
+    fn bits(&mut self) -> u32 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 32) as u32
+    }
+
+    /// Any float, NaNs and infinities included.
+    fn any(&mut self) -> f32 {
+        f32::from_bits(self.bits())
+    }
+
+    /// In [-1, 1).
+    fn unit(&mut self) -> f32 {
+        self.bits().cast_signed() as f32 / 2_147_483_648.0
+    }
+}
+
+/// All pairs of special values, then random ones; a multiple of 16 of them.
+fn pairs() -> Vec<(f32, f32)> {
+    let mut pairs: Vec<_> = SPECIAL.iter().flat_map(|&a| SPECIAL.iter().map(move |&b| (a, b))).collect();
+    let mut random = Random::new();
+    pairs.extend((0..2000).map(|_| (random.any(), random.any())));
+    pairs.extend((0..2000).map(|_| (random.unit(), random.unit())));
+    pairs.resize(pairs.len().next_multiple_of(16), (1.0, 2.0));
+    pairs
+}
+
+#[track_caller]
+fn set<S: Simd>(s: S, values: &[f32]) -> S::F32 {
+    assert_eq!(values.len(), S::LANES);
+    // SAFETY: the length is checked.
+    unsafe { s.load(values.as_ptr()) }
+}
+
+fn get<S: Simd>(s: S, a: S::F32) -> Vec<f32> {
+    let mut values = vec![0.0; S::LANES];
+    // SAFETY: it has the length.
+    unsafe { s.store(values.as_mut_ptr(), a) };
+    values
+}
+
+/// The same bits, or both NaN.
+fn same(a: f32, b: f32) -> bool {
+    a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan())
+}
+
+#[track_caller]
+fn assert_same<S: Simd>(_: S, what: &str, got: &[f32], expected: &[f32]) {
+    assert_eq!(got.len(), expected.len(), "{what}");
+    for (i, (&got, &expected)) in got.iter().zip(expected).enumerate() {
+        let lanes = S::LANES;
+        assert!(same(got, expected), "{what}, {lanes} lanes, element {i}: got {got:e}, expected {expected:e}");
+    }
+}
+
+/// Compares an operation on registers with one on numbers, lane by lane, on the given inputs.
+#[inline(always)]
+fn check2<S: Simd>(
+    s: S,
+    what: &str,
+    inputs: &[(f32, f32)],
+    on_registers: impl Fn(S::F32, S::F32) -> S::F32,
+    on_numbers: impl Fn(f32, f32) -> f32,
+) {
+    for inputs in inputs.chunks_exact(S::LANES) {
+        let (a, b): (Vec<f32>, Vec<f32>) = inputs.iter().copied().unzip();
+        let expected: Vec<f32> = inputs.iter().map(|&(a, b)| on_numbers(a, b)).collect();
+        let got = get(s, on_registers(set(s, &a), set(s, &b)));
+        assert_same(s, &format!("{what} of {inputs:?}"), &got, &expected);
+    }
+}
+
+every_level! {
+    fn splat_and_iota<S>(s) {
+        assert_same(s, "splat", &get(s, s.splat(-2.5)), &vec![-2.5; S::LANES]);
+        assert_same(s, "iota", &get(s, s.iota()), &(0..S::LANES).map(|i| i as f32).collect::<Vec<_>>());
+    }
+}
+
+every_level! {
+    fn arithmetic<S>(s) {
+        let pairs = pairs();
+        check2(s, "add", &pairs, |a, b| s.add(a, b), |a, b| a + b);
+        check2(s, "sub", &pairs, |a, b| s.sub(a, b), |a, b| a - b);
+        check2(s, "mul", &pairs, |a, b| s.mul(a, b), |a, b| a * b);
+        check2(s, "div", &pairs, |a, b| s.div(a, b), |a, b| a / b);
+        check2(s, "sqrt", &pairs, |a, _| s.sqrt(a), |a, _| a.sqrt());
+    }
+}
+
+every_level! {
+    /// The order of the arguments matters for NaN, and for zeros of different sign.
+    fn max_and_min<S>(s) {
+        let pairs = pairs();
+        check2(s, "max", &pairs, |a, b| s.max(a, b), |a, b| if a > b { a } else { b });
+        check2(s, "min", &pairs, |a, b| s.min(a, b), |a, b| if a < b { a } else { b });
+    }
+}
+
+every_level! {
+    fn fma_rounds_as_often_as_it_says<S>(s) {
+        let pairs = pairs();
+        for c in SPECIAL {
+            let on_numbers = |a: f32, b| if S::FUSED { a.mul_add(b, c) } else { a * b + c };
+            check2(s, &format!("fma with {c:e}"), &pairs, |a, b| s.fma(a, b, s.splat(c)), on_numbers);
+            let on_numbers = |b: f32, c_lane| if S::FUSED { c.mul_add(b, c_lane) } else { c * b + c_lane };
+            check2(s, &format!("fma of {c:e}"), &pairs, |b, c_lane| s.fma(s.splat(c), b, c_lane), on_numbers);
+        }
+        // (1 + e)(1 - e) - 1 = -e^2: only one rounding keeps it.
+        let (a, b, e) = (1.0 + f32::EPSILON, 1.0 - f32::EPSILON, f32::EPSILON);
+        let expected = if S::FUSED { -e * e } else { 0.0 };
+        assert_same(s, "fma", &get(s, s.fma(s.splat(a), s.splat(b), s.splat(-1.0))), &vec![expected; S::LANES]);
+    }
+}
+
+every_level! {
+    /// The sign of a zero is left open, so 0 is added.
+    fn round_to_nearest_even<S>(s) {
+        let mut random = Random::new();
+        let ties = (-600..600).map(|i| i as f32 * 0.5);
+        let small = (0..2000).map(|_| random.unit() * 300.0).collect::<Vec<_>>();
+        let large = (0..2000).map(|_| random.unit() * 4_194_303.0).collect::<Vec<_>>();
+        let edges = [4_194_303.5, -4_194_303.5, 4_194_302.5, 0.499_999_97, -0.499_999_97, f32::from_bits(1), 0.0, -0.0];
+        let mut inputs: Vec<_> = ties.chain(small).chain(large).chain(edges).map(|a| (a, 0.0)).collect();
+        inputs.resize(inputs.len().next_multiple_of(16), (f32::NAN, 0.0));
+        check2(s, "round", &inputs, |a, _| s.add(s.round(a), s.splat(0.0)), |a, _| a.round_ties_even() + 0.0);
+        for a in SPECIAL {
+            get(s, s.round(s.splat(a))); // unspecified where large, but no trap
+        }
+    }
+}
+
+every_level! {
+    /// A double holds every product exactly, so that the conversion rounds once.
+    fn scale2_rounds_once<S>(s) {
+        let mut random = Random::new();
+        let exact = |a: f32, n: f32| (f64::from(a) * f64::from(n).exp2()) as f32;
+        for n in -252..=254 {
+            let factors = [0.5, 0.500_000_06, 0.75, 0.999_999_94, 1.0, 1.000_000_1, 1.5, 1.999_999_9, 2.0, f32::NAN];
+            let random = (0..54).map(|_| 1.25 + 0.75 * random.unit());
+            let inputs: Vec<_> = factors.into_iter().chain(random).map(|a| (a, n as f32)).collect();
+            check2(s, "scale2", &inputs, |a, n| s.scale2(a, n), exact);
+        }
+        // Different exponents in the lanes.
+        let inputs: Vec<_> = (-252..=254).step_by(3).take(160).map(|n| (1.25, n as f32)).collect();
+        check2(s, "scale2", &inputs, |a, n| s.scale2(a, n), exact);
+    }
+}
+
+every_level! {
+    fn comparison_and_select<S>(s) {
+        let pairs = pairs();
+        let lt = |a, b| s.select(s.lt(a, b), s.splat(7.0), s.splat(8.0));
+        check2(s, "lt", &pairs, lt, |a, b| if a < b { 7.0 } else { 8.0 });
+        let is_nan = |a, b| s.select(s.is_nan(a), s.splat(7.0), b);
+        check2(s, "is_nan", &pairs, is_nan, |a, b| if a.is_nan() { 7.0 } else { b });
+        let which = |a, b| s.select(s.lt(a, b), a, b);
+        check2(s, "select", &pairs, which, |a, b| if a < b { a } else { b });
+    }
+}
+
+every_level! {
+    fn any_lane<S>(s) {
+        assert!(!s.any(s.lt(s.splat(1.0), s.splat(1.0))));
+        assert!(s.any(s.lt(s.splat(0.0), s.splat(1.0))));
+        for i in 0..S::LANES {
+            let mut values = vec![1.0; S::LANES];
+            values[i] = f32::NAN;
+            assert!(s.any(s.is_nan(set(s, &values))), "{} lanes, lane {i}", S::LANES);
+            assert!(!s.any(s.lt(set(s, &values), s.splat(1.0))), "{} lanes, lane {i}", S::LANES);
+        }
+    }
+}
+
+/// Lane i with i + n/2, and so on, as the contract says.
+fn pairwise(values: &[f32], f: fn(f32, f32) -> f32) -> f32 {
+    if let [one] = values {
+        return *one;
+    }
+    let (lower, upper) = values.split_at(values.len() / 2);
+    pairwise(&lower.iter().zip(upper).map(|(&a, &b)| f(a, b)).collect::<Vec<_>>(), f)
+}
+
+every_level! {
+    fn reductions<S>(s) {
+        let mut random = Random::new();
+        for _ in 0..1000 {
+            // Magnitudes far apart, so that another order of summation would round to another sum.
+            let values: Vec<_> = (0..S::LANES).map(|_| random.unit() * ((random.bits() % 24) as f32).exp2()).collect();
+            let sum = s.reduce_add(set(s, &values));
+            assert_same(s, "reduce_add", &[sum], &[pairwise(&values, |a, b| a + b)]);
+            let max = s.reduce_max(set(s, &values));
+            assert_same(s, "reduce_max", &[max], &[pairwise(&values, f32::max)]);
+        }
+    }
+}
+
+every_level! {
+    fn reductions_of_special_values<S>(s) {
+        for i in 0..S::LANES {
+            for special in SPECIAL {
+                let mut values = vec![-1.0; S::LANES];
+                values[i] = special;
+                let sum = s.reduce_add(set(s, &values));
+                assert_same(s, "reduce_add", &[sum], &[pairwise(&values, |a, b| a + b)]);
+                if !special.is_nan() {
+                    let max = s.reduce_max(set(s, &values));
+                    assert_same(s, "reduce_max", &[max], &[special.max(-1.0)]);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The elementary functions against double precision.
+
+use super::super::math;
+use super::*;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Function {
+    Exp,
+    Exp2,
+    Erf,
+    Tanh,
+}
+use Function::{Erf, Exp, Exp2, Tanh};
+
+const FUNCTIONS: [Function; 4] = [Exp, Exp2, Erf, Tanh];
+
+impl Function {
+    /// Good to far more digits than are compared.
+    fn exact(self, x: f32) -> f64 {
+        let x = f64::from(x);
+        match self {
+            Exp => x.exp(),
+            Exp2 => x.exp2(),
+            Erf => libm::erf(x),
+            Tanh => x.tanh(),
+        }
+    }
+
+    /// The largest error allowed, in ULP; the measured maxima over every f32 stand in `math.rs`. Below 1 a ULP is 2^-24 at
+    /// most, so this bounds the absolute error of `erf` and `tanh` too.
+    const fn bound(self, fused: bool) -> f64 {
+        match (self, fused) {
+            // Half for the last rounding; the rest from the argument's reduction and from 1 + r q(r), where r <= 0.35.
+            (Exp | Exp2, true) => 1.0,
+            // The products are rounded too.
+            (Exp | Exp2, false) => 1.25,
+            // Two polynomials, a product and a quotient: each polynomial loses up to a rounding a step.
+            (Erf | Tanh, true) => 6.0,
+            (Erf | Tanh, false) => 7.0,
+        }
+    }
+
+    /// Where the function changes its behaviour: results overflow, become subnormal, vanish, saturate; limits of clamps.
+    const fn thresholds(self) -> &'static [f32] {
+        match self {
+            Exp => {
+                &[88.722_84, -87.336_54, -103.278_93, -103.972_08, 160.0, -160.0, 0.346_573_6, -0.346_573_6, 1.0, 0.0]
+            }
+            Exp2 => &[128.0, -126.0, -149.0, -150.0, 160.0, -160.0, 0.5, -0.5, 1.5, 1.0, 0.0],
+            Erf => &[3.845, -3.845, 3.919_206, 0.476_936_3, 1.0, 2.0, 0.0],
+            Tanh => &[9.01, -9.01, 9.010_913, 0.549_306_1, 1.0, 2.0, 0.0],
+        }
+    }
+}
+
+/// A function on whole registers.
+struct Apply<'a> {
+    function: Function,
+    x: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl Op for Apply<'_> {
+    /// Whether `fma` rounds once.
+    type Out = bool;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> bool {
+        match self.function {
+            Exp => map(s, self.x, self.y, math::exp),
+            Exp2 => map(s, self.x, self.y, math::exp2),
+            Erf => map(s, self.x, self.y, math::erf),
+            Tanh => map(s, self.x, self.y, math::tanh),
+        }
+        S::FUSED
+    }
+}
+
+#[inline(always)]
+fn map<S: Simd>(s: S, x: &[f32], y: &mut [f32], f: impl Fn(S, S::F32) -> S::F32) {
+    for (x, y) in x.chunks(S::LANES).zip(y.chunks_mut(S::LANES)) {
+        // SAFETY: both chunks have the length of `x`.
+        unsafe { s.store_first(y.as_mut_ptr(), x.len(), f(s, s.load_first(x.as_ptr(), x.len()))) };
+    }
+}
+
+fn apply(level: Level, function: Function, x: &[f32]) -> Vec<f32> {
+    let mut y = vec![0.0; x.len()];
+    level.dispatch(Apply { function, x, y: &mut y });
+    y
+}
+
+fn is_fused(level: Level) -> bool {
+    level.dispatch(Apply { function: Exp, x: &[], y: &mut [] })
+}
+
+/// Infinity, seen from the finite numbers.
+const TWO_128: f64 = 340_282_366_920_938_463_463_374_607_431_768_211_456.0;
+
+/// The distance in units in the last place of the f32 nearest to `exact`; infinite if only one is NaN.
+fn ulps(got: f32, exact: f64) -> f64 {
+    if got.is_nan() || exact.is_nan() {
+        return if got.is_nan() == exact.is_nan() { 0.0 } else { f64::INFINITY };
+    }
+    let exact = exact.clamp(-TWO_128, TWO_128);
+    let got = f64::from(got).clamp(-TWO_128, TWO_128);
+    let exponent = (exact.abs().to_bits() >> 52) as i32 - 1023;
+    let ulp = f64::from(exponent.clamp(-126, 127) - 23).exp2();
+    (got - exact).abs() / ulp
+}
+
+/// Measures all levels on the floats with the given bits, and asserts the bounds.
+fn check(function: Function, bits: impl Iterator<Item = u32>) {
+    let mut worst: Vec<(Level, f64, f32)> = Level::available().map(|level| (level, 0.0, 0.0)).collect();
+    let mut bits = bits.peekable();
+    while bits.peek().is_some() {
+        let x: Vec<f32> = bits.by_ref().take(1 << 12).map(f32::from_bits).collect();
+        let exact: Vec<f64> = x.iter().map(|&x| function.exact(x)).collect();
+        for (level, most, at) in &mut worst {
+            for ((&x, got), &exact) in x.iter().zip(apply(*level, function, &x)).zip(&exact) {
+                let error = ulps(got, exact);
+                if error > *most {
+                    (*most, *at) = (error, x);
+                }
+            }
+        }
+    }
+    for (level, most, at) in worst {
+        std::println!("{function:?} {level}: {most:.3} ULP at {at:e}");
+        assert!(most <= function.bound(is_fused(level)), "{function:?} {level}: {most} ULP at {at:e}");
+    }
+}
+
+/// Every 997th float, and all in the neighbourhood of the thresholds.
+#[test]
+fn errors_on_a_sample() {
+    for function in FUNCTIONS {
+        let around = |&x: &f32| (0..4000).map(move |i| x.to_bits().wrapping_add(i).wrapping_sub(2000));
+        check(function, (0..=u32::MAX).step_by(997).chain(function.thresholds().iter().flat_map(around)));
+    }
+}
+
+macro_rules! errors_on_every_float {
+    ($($name:ident: $function:ident;)*) => {
+        $(
+            #[test]
+            #[ignore = "every f32 on every level: about a minute a level in release mode"]
+            fn $name() {
+                check($function, 0..=u32::MAX);
+            }
+        )*
+    };
+}
+
+errors_on_every_float! {
+    errors_on_every_float_exp: Exp;
+    errors_on_every_float_exp2: Exp2;
+    errors_on_every_float_erf: Erf;
+    errors_on_every_float_tanh: Tanh;
+}
+
+#[test]
+fn exact_values() {
+    let (inf, nan) = (f32::INFINITY, f32::NAN);
+    let one = f32::from_bits(1); // the smallest subnormal
+    let exponential = [(0.0, 1.0), (-0.0, 1.0), (-inf, 0.0), (inf, inf), (f32::MIN, 0.0), (f32::MAX, inf), (nan, nan)];
+    let sigmoid = [(0.0, 0.0), (-0.0, -0.0), (-inf, -1.0), (inf, 1.0), (f32::MIN, -1.0), (f32::MAX, 1.0), (nan, nan)];
+    let cases: [(Function, &[(f32, f32)]); 6] = [
+        (Exp, &exponential),
+        (Exp2, &exponential),
+        (Exp2, &[(1.0, 2.0), (-126.0, f32::MIN_POSITIVE), (-149.0, one), (-151.0, 0.0), (127.0, 127_f32.exp2())]),
+        (Erf, &sigmoid),
+        (Tanh, &sigmoid),
+        (Tanh, &[(one, one), (1.0e-20, 1.0e-20)]),
+    ];
+    for level in Level::available() {
+        for (function, values) in cases {
+            for &(x, expected) in values {
+                let got = apply(level, function, &[x])[0];
+                assert!(same(got, expected), "{function:?}({x:e}) on {level}: got {got:e}, expected {expected:e}");
+            }
+        }
+    }
+}
+
+/// From the limit on the sigmoids are exactly 1: `x * (1 - erf(x))` must vanish for large `x`, however large.
+#[test]
+fn sigmoids_saturate_and_are_odd() {
+    for level in Level::available() {
+        for (function, limit) in [(Erf, 3.845), (Tanh, 9.01_f32)] {
+            let beyond: Vec<f32> =
+                (limit.to_bits()..f32::INFINITY.to_bits()).step_by(99_991).map(f32::from_bits).collect();
+            assert!(apply(level, function, &beyond).iter().all(|&y| y == 1.0), "{function:?} on {level}");
+            let x: Vec<f32> = (0..f32::INFINITY.to_bits()).step_by(99_991).map(f32::from_bits).collect();
+            let negative: Vec<f32> = x.iter().map(|x| -x).collect();
+            let mirrored = apply(level, function, &x).into_iter().zip(apply(level, function, &negative));
+            assert!(mirrored.into_iter().all(|(a, b)| same(a, -b)), "{function:?} on {level}");
+        }
+    }
+}
