@@ -1,0 +1,24 @@
+//! The command line, end to end: the real program on a tiny model made here, and (ignored without it) on the real one.
+
+#![cfg(feature = "cli")]
+
+mod common;
+
+#[path = "cli/bench.rs"]
+mod bench;
+#[path = "cli/embed.rs"]
+mod embed;
+#[path = "cli/errors.rs"]
+mod errors;
+#[path = "cli/explain.rs"]
+mod explain;
+#[path = "cli/out.rs"]
+mod out;
+#[path = "cli/real.rs"]
+mod real;
+#[path = "cli/similar.rs"]
+mod similar;
+#[path = "cli/support.rs"]
+mod support;
+#[path = "cli/texts.rs"]
+mod texts;

@@ -1,0 +1,198 @@
+//! The encoder on tiny random models against the f64 one: every family, storage type and level, plain and packed.
+
+mod common;
+
+use common::bound::max_error;
+use common::data::Rng;
+use common::encoder::{encode, encode_with, sentence_vector};
+use common::model::{Model, Sizes, Spelling, safetensors};
+use common::oracle::{Mat, Real};
+use common::run::{Text, embed, hidden, hidden_in_groups, scratch_for, with_encoder};
+use common::{cases, every_level};
+use proptest::prelude::*;
+use selfattn::block::Batch;
+use selfattn::{Activation, Dtype};
+
+const SPELLINGS: [Spelling; 3] = [Spelling::Bert, Spelling::Roberta, Spelling::DistilBert];
+const DTYPES: [Dtype; 3] = [Dtype::F32, Dtype::F16, Dtype::Bf16];
+
+/// The gate that FlashAttention's tests use for results behind so many operations that a worst-case bound says nothing: at
+/// most twice the error of a plain implementation in the same precision, here the f32 run of the same oracle.
+const GATE: f64 = 2.0;
+
+/// Random sequences of these lengths.
+fn random_text(model: &Model, lengths: &[usize], seed: u64) -> Text {
+    let mut rng = Rng::new(seed);
+    let (vocab, types) = (model.sizes.vocab, model.sizes.types.max(1));
+    let mut draw = |below: usize| (0..lengths.iter().sum()).map(|_| rng.below(below) as u32).collect();
+    Text { ids: draw(vocab), types: draw(types), lengths: lengths.to_vec() }
+}
+
+/// Hidden states and sentence vectors of all sequences by the oracle.
+fn oracle<T: Real>(model: &Model, text: &Text) -> [Mat; 2] {
+    let (mut states, mut vectors) = (Mat::zeros(0, model.sizes.hidden), Mat::zeros(0, model.sizes.hidden));
+    for sequence in text.sequences() {
+        let hidden = encode::<T>(model, &sequence.ids, &sequence.types);
+        vectors.append(Mat { rows: 1, cols: hidden.cols, data: sentence_vector(&hidden) }.widen());
+        states.append(hidden.widen());
+    }
+    [states, vectors]
+}
+
+/// Compares a model at every level, plain and packed, with the oracle; plain and packed must agree in every bit.
+fn check(model: &Model, text: &Text) {
+    let (truth, plain_f32) = (oracle::<f64>(model, text), oracle::<f32>(model, text));
+    let allowed: Vec<f64> = truth.iter().zip(&plain_f32).map(|(truth, plain)| GATE * max_error(plain, truth)).collect();
+    let (config, file) = (model.config_json(), model.safetensors());
+    every_level(|engine| {
+        let run = |pack_for| {
+            with_encoder(&config, &file, pack_for, |encoder| [hidden(encoder, engine, text), embed(encoder, engine, text)])
+        };
+        let (plain, packed) = (run(None), run(Some(engine.level())));
+        for i in 0..2 {
+            let what = format!("{} {:?} {}", engine.level(), model.spelling, ["hidden", "embed"][i]);
+            let error = max_error(&plain[i].mat(), &truth[i]);
+            assert!(error <= allowed[i], "{what}: off by {error:e}, allowed {:e}", allowed[i]);
+            assert_eq!(plain[i].bits(), packed[i].bits(), "{what}: packed weights differ from plain ones");
+        }
+    });
+}
+
+#[test]
+fn every_family_and_storage_type_is_within_the_gate() {
+    for (seed, spelling) in SPELLINGS.into_iter().enumerate() {
+        for dtype in DTYPES {
+            let model = Model::random(spelling, Sizes::default(), seed as u64).stored_as(dtype);
+            check(&model, &random_text(&model, &[1, 17, 2, 70, 33], 7));
+        }
+    }
+}
+
+#[test]
+fn every_activation_is_within_the_gate() {
+    for activation in [Activation::Gelu, Activation::GeluTanh, Activation::Relu] {
+        let model = Model { activation, ..Model::random(Spelling::Bert, Sizes::default(), 5) };
+        check(&model, &random_text(&model, &[20, 31], 8));
+    }
+}
+
+#[test]
+fn storage_types_may_be_mixed() {
+    let mut model = Model::random(Spelling::Bert, Sizes::default(), 6);
+    for (i, tensor) in model.tensors.values_mut().enumerate() {
+        *tensor = tensor.stored_as(DTYPES[i % 3]);
+    }
+    check(&model, &random_text(&model, &[20, 31], 9));
+}
+
+proptest! {
+    #![proptest_config(cases(25))]
+
+    #[test]
+    fn models_of_any_size_are_within_the_gate(
+        heads in 1_usize..5, head_dim in 1_usize..40, intermediate in 1_usize..150, layers in 1_usize..4,
+        spelling in proptest::sample::select(&SPELLINGS[..]), dtype in proptest::sample::select(&DTYPES[..]),
+        lengths in proptest::collection::vec(1_usize..71, 1..5), seed: u64,
+    ) {
+        // A norm over one or two numbers is ill-conditioned: what it returns is little more than a sign.
+        prop_assume!(heads * head_dim > 8);
+        let sizes = Sizes { hidden: heads * head_dim, heads, intermediate, layers, ..Sizes::default() };
+        let model = Model::random(spelling, sizes, seed).stored_as(dtype);
+        check(&model, &random_text(&model, &lengths, seed));
+    }
+}
+
+#[test]
+fn the_probe_sees_each_layers_projections() {
+    let model = Model::random(Spelling::Bert, Sizes::default(), 3);
+    let text = random_text(&model, &[13, 5, 40], 4);
+    let cols = model.sizes.hidden;
+    let empty = || vec![[(); 3].map(|()| Mat::zeros(0, cols)); model.sizes.layers];
+    fn collect<T: Real>(model: &Model, text: &Text, into: &mut [[Mat; 3]]) {
+        for sequence in text.sequences() {
+            encode_with::<T>(model, &sequence.ids, &sequence.types, &mut |layer, projections| {
+                into[layer].iter_mut().zip(projections).for_each(|(all, rows)| all.append(rows.widen()));
+            });
+        }
+    }
+    let (mut truth, mut plain) = (empty(), empty());
+    collect::<f64>(&model, &text, &mut truth);
+    collect::<f32>(&model, &text, &mut plain);
+    every_level(|engine| {
+        with_encoder(&model.config_json(), &model.safetensors(), None, |encoder| {
+            // Scratch for the longest sequence: a group is the first two, another the third.
+            let mut scratch = scratch_for(encoder, engine, 40);
+            let mut out = vec![0.0; text.ids.len() * cols];
+            let out = selfattn::MatMut::new(&mut out, text.ids.len(), cols).unwrap();
+            let (mut seen, mut calls) = (empty(), Vec::new());
+            let mut probe = |probe: selfattn::block::Probe<'_>| {
+                calls.push((probe.layer, probe.tokens.clone()));
+                seen[probe.layer].iter_mut().zip([probe.q, probe.k, probe.v]).for_each(|(all, x)| all.append(Mat::of(&x)));
+            };
+            encoder.forward_with(&engine, &text.batch(), out, &mut scratch, &mut probe).unwrap();
+            assert_eq!(calls, [(0, 0..18), (1, 0..18), (0, 18..58), (1, 18..58)]);
+            for layer in 0..model.sizes.layers {
+                for i in 0..3 {
+                    let error = max_error(&seen[layer][i], &truth[layer][i]);
+                    let allowed = GATE * max_error(&plain[layer][i], &truth[layer][i]);
+                    assert!(error <= allowed, "{} layer {layer}, {}: {error:e} > {allowed:e}", engine.level(), "qkv".split_at(i).1);
+                }
+            }
+        });
+    });
+}
+
+#[test]
+fn without_type_ids_all_are_of_type_zero() {
+    let model = Model::random(Spelling::Bert, Sizes::default(), 3);
+    let text = Text::of(&[5, 6, 7, 8]);
+    with_encoder(&model.config_json(), &model.safetensors(), None, |encoder| {
+        every_level(|engine| {
+            let expected = hidden(encoder, engine, &text);
+            let mut out = common::memory::Strided::unwritten(4, model.sizes.hidden, 0, 0);
+            let batch = Batch::new(&text.ids, &text.lengths).unwrap();
+            encoder.forward(&engine, &batch, out.view_mut(), &mut scratch_for(encoder, engine, 4)).unwrap();
+            assert_eq!(out.bits(), expected.bits());
+            let other = Text { types: vec![1; 4], ..text.clone() };
+            assert_ne!(hidden(encoder, engine, &other).bits(), expected.bits(), "the types count");
+        });
+    });
+}
+
+/// A file of a model with a head: the names have a prefix, and there are tensors that an encoder does without.
+#[test]
+fn prefixed_names_and_heads_change_nothing() {
+    for (spelling, prefix, head) in [
+        (Spelling::Bert, "bert.", "cls.predictions.bias"),
+        (Spelling::Roberta, "roberta.", "lm_head.bias"),
+        (Spelling::DistilBert, "distilbert.", "vocab_transform.bias"),
+    ] {
+        let model = Model::random(spelling, Sizes::default(), 2);
+        let text = random_text(&model, &[9, 30], 1);
+        let mut tensors: std::collections::BTreeMap<_, _> =
+            model.spelled().into_iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor)).collect();
+        let any = model.tensors["encoder.layer.0.output.dense.bias"].clone();
+        tensors.insert(head.to_owned(), any.clone());
+        tensors.insert(format!("{prefix}pooler.dense.bias"), any);
+        let config = model.config_json();
+        every_level(|engine| {
+            let run = |file: &[u8]| with_encoder(&config, file, None, |encoder| hidden(encoder, engine, &text).bits());
+            assert_eq!(run(&safetensors(&tensors)), run(&model.safetensors()), "{spelling:?}");
+        });
+    }
+}
+
+#[test]
+fn groups_of_any_size_give_the_same_bits() {
+    let model = Model::random(Spelling::Bert, Sizes::default(), 1);
+    let text = random_text(&model, &[1, 17, 2, 40, 33, 1, 40], 2);
+    with_encoder(&model.config_json(), &model.safetensors(), None, |encoder| {
+        every_level(|engine| {
+            let expected = hidden(encoder, engine, &text).bits();
+            for tokens in [40, 41, 57, 60, 100, 133, 500] {
+                let got = hidden_in_groups(encoder, engine, &text, tokens).bits();
+                assert_eq!(got, expected, "{} {tokens} tokens at once", engine.level());
+            }
+        });
+    });
+}
