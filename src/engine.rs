@@ -8,7 +8,8 @@ use crate::simd::Level;
 ///
 /// # Safety
 /// [`run`](Self::run) must call `task` exactly once with each index below `tasks`, and return only when all calls have
-/// returned: the tasks write to disjoint memory that belongs to the caller.
+/// returned: the tasks write to disjoint memory that belongs to the caller. [`threads`](Self::threads) must not change while an
+/// operation runs: the caller's scratch has a part for each.
 pub unsafe trait Pool: Sync {
     /// How many tasks can run at the same time, at least 1.
     fn threads(&self) -> usize;

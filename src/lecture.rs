@@ -3,8 +3,8 @@
 
 use crate::engine::Engine;
 use crate::error::Result;
+use crate::kernel::matmul::Epilogue;
 use crate::ops::attention::Attention;
-use crate::ops::matmul::Epilogue;
 use crate::ops::same;
 use crate::ops::weights::Weights;
 use crate::view::{MatMut, MatRef};

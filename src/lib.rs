@@ -29,8 +29,8 @@
 //!
 //! # Features
 //! - `std` (default): the environment variable `SELFATTN_LEVEL` forces a SIMD level. Implies `alloc`.
-//! - `alloc`: owned conveniences.
-//! - `rayon`: [`RayonPool`], threads; results do not depend on their number.
+//! - `alloc`: [`block::Runner`](crate::block), an encoder with memory of its own.
+//! - `rayon`: `RayonPool`, threads; results do not depend on their number.
 //! - `cli`: the command `selfattn`.
 //!
 //! Without default features the crate is `core` alone.
@@ -39,6 +39,8 @@
 #![deny(unsafe_code, missing_docs)]
 #![warn(clippy::undocumented_unsafe_blocks, clippy::missing_errors_doc)]
 
+#[cfg(feature = "alloc")]
+extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
@@ -58,7 +60,6 @@ mod scratch;
 #[allow(unsafe_code)]
 mod simd;
 mod view;
-#[allow(unsafe_code)]
 pub mod weights;
 
 pub use element::{Dtype, Element};
@@ -67,8 +68,8 @@ pub use engine::RayonPool;
 pub use engine::{Engine, Pool, Serial};
 pub use error::{Error, HeaderFault, Result};
 pub use kernel::Activation;
+pub use kernel::matmul::Epilogue;
 pub use ops::attention::{Attention, Sequences};
-pub use ops::matmul::Epilogue;
 pub use ops::weights::{Packed, Weights};
 pub use simd::Level;
 pub use view::{MatMut, MatRef, Matrix};

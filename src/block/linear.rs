@@ -3,7 +3,7 @@
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::kernel::Activation;
-use crate::ops::matmul::Epilogue;
+use crate::kernel::matmul::Epilogue;
 use crate::ops::weights::{Packed, Weights};
 use crate::scratch::Arena;
 use crate::simd::Level;

@@ -6,9 +6,13 @@ mod feed_forward;
 mod forward;
 mod layer;
 mod linear;
+#[cfg(feature = "alloc")]
+mod runner;
 mod self_attention;
 
 pub use batch::Batch;
 pub use encoder::Encoder;
 pub use forward::Probe;
 pub use layer::Layer;
+#[cfg(feature = "alloc")]
+pub use runner::Runner;

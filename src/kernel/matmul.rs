@@ -15,60 +15,144 @@
 use core::ops::Range;
 
 use crate::element::Load;
-use crate::kernel::pack::Panel;
+use crate::engine::Engine;
+use crate::kernel::pack::{Panel, packed_len};
 use crate::kernel::tile::{Ahead, tile, with_rows};
 use crate::kernel::{Activation, Shared, Strided, map};
 use crate::simd::{Op, Simd};
+use crate::view::{MatMut, MatRef};
 
 /// Steps of `k` between two visits to C: long enough that the visit costs about 1 %, short enough that 8 rows of A
 /// (16 KiB) stay in a 32 KiB first-level cache.
-pub(crate) const KC: usize = 512;
+const KC: usize = 512;
 /// Rows of A per pass over B: a block of 128 x 512 floats fills a quarter of a 1 MiB second-level cache.
 const MC: usize = 128;
 
+/// Panels a task takes at least: less work than this costs more to hand out than to do.
+const GRAIN: usize = 2;
+
+/// What is done to a product before it is stored: `out = act(A B^T + bias) + residual`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Epilogue<'a> {
+    /// Added to every row; `n` long.
+    pub bias: Option<&'a [f32]>,
+    /// Applied to every element.
+    pub activation: Activation,
+    /// Added last; as large as the output.
+    pub residual: Option<MatRef<'a>>,
+}
+
 /// The right-hand side.
 #[derive(Clone, Copy)]
-pub(crate) enum Source<E> {
+pub(crate) enum Rhs<'a, E> {
     /// Panels of `k` lines, one after the other.
+    Packed(&'a [E]),
+    /// `n` rows of `k`; each panel is packed when its turn comes.
+    Plain(MatRef<'a, E>),
+}
+
+/// Floats of memory that one task packs plain panels into, for a tile `width` wide; `None` on overflow.
+pub(crate) fn panel_len(k: usize, width: usize) -> Option<usize> {
+    k.min(KC).checked_mul(width)
+}
+
+/// `out = act(a b^T + bias) + residual`, panels split among the engine's threads. `memory` is as long as [`panel_len`] times the
+/// threads, for plain weights. Arguments that do not fit each other are a mistake of the caller in this crate: nothing is done.
+pub(crate) fn matmul<E: Load>(
+    engine: &Engine<'_>,
+    a: MatRef<'_>,
+    b: Rhs<'_, E>,
+    epilogue: &Epilogue<'_>,
+    mut out: MatMut<'_>,
+    memory: &mut [f32],
+) {
+    let size = Size { m: a.rows(), k: a.cols(), n: out.cols() };
+    let width = engine.level().tile().1;
+    let panel_len = panel_len(size.k, width).unwrap_or(usize::MAX);
+    let fits = out.rows() == size.m
+        && epilogue.fits(size)
+        && match b {
+            Rhs::Packed(panels) => packed_len(size.n, size.k, width) == Some(panels.len()),
+            Rhs::Plain(rows) => {
+                (rows.rows(), rows.cols()) == (size.n, size.k)
+                    && panel_len.checked_mul(engine.threads()).is_some_and(|len| len <= memory.len())
+            }
+        };
+    debug_assert!(fits, "ops check the sizes");
+    if !fits || size.m == 0 || size.n == 0 {
+        return;
+    }
+    let product = Matmul { size, a: Strided::from_rows(&a), b: Source::new(b), c: Output::new(epilogue, &mut out) };
+    let shared = Shared((product, memory.as_mut_ptr()));
+    engine.split(size.n.div_ceil(width), GRAIN, |task, panels| {
+        let (mut product, memory) = shared.get();
+        if let Source::Plain { panel, .. } = &mut product.b {
+            // SAFETY: `memory` holds a panel for each thread, and `task` is below their number.
+            *panel = unsafe { memory.add(task * panel_len) };
+        }
+        engine.level().dispatch(Panels { product, panels });
+    });
+}
+
+impl Epilogue<'_> {
+    fn fits(&self, size: Size) -> bool {
+        self.bias.is_none_or(|bias| bias.len() == size.n)
+            && self.residual.is_none_or(|residual| (residual.rows(), residual.cols()) == (size.m, size.n))
+    }
+}
+
+/// The right-hand side, its extents known to fit.
+#[derive(Clone, Copy)]
+enum Source<E> {
     Packed(*const E),
-    /// `n` rows of `k` elements, `stride` apart; each panel is packed into `panel` (`KC x width` floats) when its turn comes.
-    Plain { ptr: *const E, stride: usize, panel: *mut f32 },
+    /// Rows `stride` apart, and memory for one panel of at most `KC` lines.
+    Plain {
+        ptr: *const E,
+        stride: usize,
+        panel: *mut f32,
+    },
 }
 
-/// The part of the product that one task computes: all rows, some panels.
+impl<E> Source<E> {
+    fn new(b: Rhs<'_, E>) -> Self {
+        match b {
+            Rhs::Packed(panels) => Self::Packed(panels.as_ptr()),
+            Rhs::Plain(rows) => Self::Plain { ptr: rows.as_ptr(), stride: rows.stride(), panel: core::ptr::null_mut() },
+        }
+    }
+}
+
+/// A product whose pointers are valid over its sizes.
 #[derive(Clone, Copy)]
-pub(crate) struct Matmul<E> {
-    pub size: Size,
-    pub a: Strided,
-    pub b: Source<E>,
-    pub c: Output,
+struct Matmul<E> {
+    size: Size,
+    a: Strided,
+    b: Source<E>,
+    c: Output,
 }
 
 #[derive(Clone, Copy)]
-pub(crate) struct Size {
-    pub m: usize,
-    pub k: usize,
-    pub n: usize,
+struct Size {
+    m: usize,
+    k: usize,
+    n: usize,
 }
 
 /// Where the result goes, and what is done to it on the way. Null stands for an absent bias or residual.
 #[derive(Clone, Copy)]
-pub(crate) struct Output {
-    pub ptr: Shared<*mut f32>,
-    pub stride: usize,
-    pub bias: *const f32,
-    pub activation: Activation,
-    pub residual: *const f32,
-    pub residual_stride: usize,
+struct Output {
+    ptr: *mut f32,
+    stride: usize,
+    bias: *const f32,
+    activation: Activation,
+    residual: *const f32,
+    residual_stride: usize,
 }
 
-/// A [`Matmul`] over a range of panels.
-///
-/// # Safety (of dispatching it)
-/// All pointers are valid over the sizes; the residual does not overlap C; no other task writes the same columns of C.
-pub(crate) struct Panels<E> {
-    pub product: Matmul<E>,
-    pub panels: Range<usize>,
+/// Some panels of a product: what one task computes, all rows of them. No other task writes the same columns of C.
+struct Panels<E> {
+    product: Matmul<E>,
+    panels: Range<usize>,
 }
 
 impl<E: Load> Op for Panels<E> {
@@ -93,7 +177,7 @@ impl<E: Load> Panels<E> {
             for p in (0..k.max(1)).step_by(KC) {
                 for panel in self.panels.clone() {
                     let block = Block { rows: i..m.min(i + mc), steps: p..k.min(p + KC), panel };
-                    // SAFETY: the extents are those of the product; see the type.
+                    // SAFETY: the block lies within the product, whose pointers are valid over its sizes.
                     unsafe { self.product.block::<S, NV>(s, block) }
                 }
             }
@@ -161,12 +245,23 @@ impl<E: Load> Matmul<E> {
 }
 
 impl Output {
+    fn new(epilogue: &Epilogue<'_>, out: &mut MatMut<'_>) -> Self {
+        Self {
+            stride: out.stride(),
+            ptr: out.as_mut_ptr(),
+            bias: epilogue.bias.map_or(core::ptr::null(), <[f32]>::as_ptr),
+            activation: epilogue.activation,
+            residual: epilogue.residual.map_or(core::ptr::null(), |view| view.as_ptr()),
+            residual_stride: epilogue.residual.map_or(0, |view| view.stride()),
+        }
+    }
+
     /// The output from row `i` and column `j` on.
     #[inline(always)]
     fn at(&self, i: usize, j: usize) -> Self {
         let offset = |p: *const f32, by: usize| if p.is_null() { p } else { p.wrapping_add(by) };
         Self {
-            ptr: Shared(self.ptr.0.wrapping_add(i * self.stride + j)),
+            ptr: self.ptr.wrapping_add(i * self.stride + j),
             bias: offset(self.bias, j),
             residual: offset(self.residual, i * self.residual_stride + j),
             ..*self
@@ -183,7 +278,7 @@ impl Output {
         add: bool,
     ) {
         for (i, row) in acc.into_iter().enumerate() {
-            let c = self.ptr.0.wrapping_add(i * self.stride);
+            let c = self.ptr.wrapping_add(i * self.stride);
             for (j, x) in row.into_iter().enumerate() {
                 let count = columns.saturating_sub(j * S::LANES).min(S::LANES);
                 let c = c.wrapping_add(j * S::LANES);
@@ -214,7 +309,7 @@ impl Output {
     #[inline(always)]
     unsafe fn finish_with<S: Simd>(&self, s: S, rows: usize, columns: usize, activation: Activation) {
         for i in 0..rows {
-            let c = self.ptr.0.wrapping_add(i * self.stride);
+            let c = self.ptr.wrapping_add(i * self.stride);
             let residual = self.residual.wrapping_add(i * self.residual_stride);
             for (at, count) in map::registers::<S>(columns) {
                 // SAFETY: row i of C and of the residual and the bias have `columns` columns from here.

@@ -1,35 +1,81 @@
-//! Layer normalisation (Ba, Kiros & Hinton 2016, arXiv 1607.06450) of one row.
+//! Layer normalisation (Ba, Kiros & Hinton 2016, arXiv 1607.06450), row by row.
 //!
 //! Two passes, the mean first and then the squares of the deviations from it, so that nothing cancels.
 
-use crate::kernel::map::{load, registers, store};
-use crate::simd::{Op, Simd};
+use core::ops::Range;
 
-/// `out = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias`; all slices as long as `x`.
-pub(crate) struct LayerNorm<'a> {
-    pub x: &'a [f32],
+use crate::engine::Engine;
+use crate::kernel::map::{load, registers, store};
+use crate::kernel::{Shared, Strided};
+use crate::simd::{Op, Simd};
+use crate::view::{MatMut, MatRef};
+
+/// Rows a task takes at least: fewer cost more to hand out than to do.
+const GRAIN: usize = 32;
+
+/// Scale and shift of a layer norm, and what is added to the variance.
+#[derive(Clone, Copy)]
+pub(crate) struct Affine<'a> {
     pub weight: &'a [f32],
     pub bias: &'a [f32],
     pub eps: f32,
-    pub out: &'a mut [f32],
+}
+
+/// `out = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias` for every row, split among the engine's threads. Arguments that
+/// do not fit each other are a mistake of the caller in this crate: nothing is done.
+pub(crate) fn layer_norm(engine: &Engine<'_>, x: MatRef<'_>, affine: Affine<'_>, mut out: MatMut<'_>) {
+    let fits = (x.rows(), x.cols()) == (out.rows(), out.cols())
+        && (affine.weight.len(), affine.bias.len()) == (x.cols(), x.cols());
+    debug_assert!(fits, "ops check the sizes");
+    if !fits {
+        return;
+    }
+    let out_stride = out.stride();
+    let shared = Shared((Strided::from_rows(&x), out.as_mut_ptr()));
+    engine.split(x.rows(), GRAIN, |_, rows| {
+        let (x, out) = shared.get();
+        engine.level().dispatch(LayerNorm { x, affine, out, out_stride, rows });
+    });
+}
+
+/// Some rows of a layer norm: what one task computes. `x` and `out` are valid over them, no other task writes them, and they
+/// have as many columns as `weight` and `bias`.
+struct LayerNorm<'a> {
+    x: Strided,
+    affine: Affine<'a>,
+    out: *mut f32,
+    out_stride: usize,
+    rows: Range<usize>,
 }
 
 impl Op for LayerNorm<'_> {
     type Out = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let len = self.x.len().min(self.weight.len()).min(self.bias.len()).min(self.out.len());
-        let x = &self.x[..len];
-        let count = len as f32;
+        for i in self.rows.clone() {
+            // SAFETY: row `i` of both is valid, see the type.
+            unsafe {
+                let x = core::slice::from_raw_parts(self.x.at(i, 0).ptr, self.affine.weight.len());
+                self.row(s, x, self.out.add(i * self.out_stride));
+            }
+        }
+    }
+}
+
+impl LayerNorm<'_> {
+    #[inline(always)]
+    unsafe fn row<S: Simd>(&self, s: S, x: &[f32], out: *mut f32) {
+        let Affine { weight, bias, eps } = self.affine;
+        let count = x.len() as f32;
         let mean = sum::<S, false>(s, x, 0.0) / count;
         let variance = sum::<S, true>(s, x, mean) / count;
         let center = s.splat(mean);
-        let inverse = s.splat(1.0 / libm::sqrtf(variance + self.eps));
-        let (x, weight, bias, out) = (x.as_ptr(), self.weight.as_ptr(), self.bias.as_ptr(), self.out.as_mut_ptr());
-        for (at, n) in registers::<S>(len) {
+        let inverse = s.splat(1.0 / libm::sqrtf(variance + eps));
+        let (weight, bias) = (weight.as_ptr(), bias.as_ptr());
+        for (at, n) in registers::<S>(x.len()) {
             // SAFETY: `at + n` is at most the length of all four.
             unsafe {
-                let centered = s.sub(load(s, x.add(at), n), center);
+                let centered = s.sub(load(s, x.as_ptr().add(at), n), center);
                 let scaled = s.mul(s.mul(centered, inverse), load(s, weight.add(at), n));
                 store(s, out.add(at), n, s.add(scaled, load(s, bias.add(at), n)));
             }

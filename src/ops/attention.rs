@@ -1,14 +1,12 @@
 //! Scaled dot-product attention (Vaswani et al. 2017, arXiv 1706.03762).
 
-use core::ops::Range;
-
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::kernel::attention::{Buffers, Head, QueryBlock, scratch_lens};
+use crate::kernel::attention::{self as kernel, Heads, Inputs, Span};
+use crate::kernel::flash::buffer_lens;
 use crate::kernel::gemv::Gemv;
 use crate::kernel::map::Scale;
 use crate::kernel::softmax::Softmax;
-use crate::kernel::{Shared, Strided};
 use crate::ops::{covers, same};
 use crate::scratch;
 use crate::view::{MatMut, MatRef};
@@ -32,11 +30,7 @@ use crate::view::{MatMut, MatRef};
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Attention<'a> {
-    heads: usize,
-    head_dim: usize,
-    value_dim: usize,
-    scale: f32,
-    causal: bool,
+    heads: Heads,
     sequences: Sequences<'a>,
 }
 
@@ -59,25 +53,26 @@ impl<'a> Attention<'a> {
     /// `heads` heads of `head_dim` dimensions, the scale `1 / sqrt(head_dim)`, no mask, one sequence.
     pub fn new(heads: usize, head_dim: usize) -> Self {
         let scale = 1.0 / libm::sqrtf(head_dim.max(1) as f32);
-        Self { heads, head_dim, value_dim: head_dim, scale, causal: false, sequences: Sequences::One }
+        let heads = Heads { count: heads, d: head_dim, dv: head_dim, scale, causal: false };
+        Self { heads, sequences: Sequences::One }
     }
 
     /// The dimensions of a head's values, if not those of its keys.
     #[must_use]
     pub fn value_dim(self, value_dim: usize) -> Self {
-        Self { value_dim, ..self }
+        Self { heads: Heads { dv: value_dim, ..self.heads }, ..self }
     }
 
     /// The factor of the logits.
     #[must_use]
     pub fn scale(self, scale: f32) -> Self {
-        Self { scale, ..self }
+        Self { heads: Heads { scale, ..self.heads }, ..self }
     }
 
     /// Whether a query sees only the keys up to its own place. Places are counted from the end: the last query sees every key.
     #[must_use]
     pub fn causal(self, causal: bool) -> Self {
-        Self { causal, ..self }
+        Self { heads: Heads { causal, ..self.heads }, ..self }
     }
 
     /// How the rows divide into sequences.
@@ -110,7 +105,7 @@ impl<'a> Attention<'a> {
     }
 
     /// The rows of the queries and of the visible keys of every sequence.
-    fn spans(&self, n_q: usize, n_k: usize) -> impl Iterator<Item = Span> + use<'a> {
+    fn spans(&self, n_q: usize, n_k: usize) -> impl Iterator<Item = Span> + Clone + Sync + use<'a> {
         let (sequences, mut start) = (self.sequences, 0);
         let count = match sequences {
             Sequences::One => 1,
@@ -132,12 +127,6 @@ impl<'a> Attention<'a> {
     }
 }
 
-/// The rows of one sequence.
-struct Span {
-    queries: Range<usize>,
-    keys: Range<usize>,
-}
-
 impl Engine<'_> {
     /// Bytes of scratch that [`Engine::attention`] needs: they depend on the dimensions of a head, the level and the number
     /// of threads, not on the number of queries or keys.
@@ -150,12 +139,12 @@ impl Engine<'_> {
 
     /// The lengths of one task's buffers, times the threads.
     fn attention_lens(&self, attention: &Attention<'_>) -> Result<[usize; 4]> {
-        let Attention { heads, head_dim: d, value_dim: dv, .. } = *attention;
+        let Heads { count: heads, d, dv, .. } = attention.heads;
         if let Some((arg, _)) = [("heads", heads), ("head_dim", d), ("value_dim", dv)].into_iter().find(|x| x.1 == 0) {
             return Err(Error::Value { arg });
         }
         let overflow = Error::Overflow { arg: "attention" };
-        let mut lens = scratch_lens(d, dv, self.level().tile().1).ok_or(overflow)?;
+        let mut lens = buffer_lens(d, dv, self.level().tile().1).ok_or(overflow)?;
         for len in &mut lens {
             *len = len.checked_mul(self.threads()).ok_or(overflow)?;
         }
@@ -174,46 +163,14 @@ impl Engine<'_> {
         q: MatRef<'_>,
         k: MatRef<'_>,
         v: MatRef<'_>,
-        mut out: MatMut<'_>,
+        out: MatMut<'_>,
         scratch: &mut [u8],
     ) -> Result<()> {
         let lens = self.attention_lens(attention)?;
         attention.check(&q, &k, &v, &out)?;
-        let buffers = scratch::split(scratch, lens)?.map(|buffer| Shared(buffer.as_mut_ptr()));
-        let Attention { heads, head_dim: d, value_dim: dv, causal, .. } = *attention;
-        let lanes = self.level().tile().1;
-        let whole = Head {
-            q: Strided::from_rows(&q),
-            k: Strided::from_rows(&k),
-            v: Strided::from_rows(&v),
-            // SAFETY (of sharing): a task writes the rows of its queries in the columns of its head, and its own buffers.
-            out: Shared(out.as_mut_ptr()),
-            out_stride: out.stride(),
-            d,
-            dv,
-            n_q: 0,
-            n_k: 0,
-            causal,
-            scale: attention.scale * core::f32::consts::LOG2_E,
-        };
-        let whole = Shared(whole);
-        let blocks = |span: &Span| span.queries.len().div_ceil(lanes) * heads;
-        let items = attention.spans(q.rows(), k.rows()).map(|span| blocks(&span)).sum();
-        self.split(items, 1, |task, items| {
-            let buffers = task_buffers(&buffers, lens, self.threads(), task);
-            let mut first = 0;
-            for span in attention.spans(q.rows(), k.rows()) {
-                let last = first + blocks(&span);
-                let per_head = span.queries.len().div_ceil(lanes);
-                for item in items.start.max(first)..items.end.min(last) {
-                    let (head, block) = ((item - first) / per_head, (item - first) % per_head);
-                    let head = whole.get().of(&span, head);
-                    let queries = block * lanes..head.n_q.min((block + 1) * lanes);
-                    self.level().dispatch(QueryBlock { head, queries, buffers });
-                }
-                first = last;
-            }
-        });
+        let mut memory = scratch::split(scratch, lens)?;
+        let spans = attention.spans(q.rows(), k.rows());
+        kernel::attention(self, &attention.heads, spans, Inputs { q, k, v }, out, &mut memory);
         Ok(())
     }
 
@@ -229,11 +186,11 @@ impl Engine<'_> {
         k: MatRef<'_>,
         out: &mut [f32],
     ) -> Result<()> {
-        same("q", attention.head_dim, q.len())?;
-        same("k", attention.head_dim, k.cols())?;
+        same("q", attention.heads.d, q.len())?;
+        same("k", attention.heads.d, k.cols())?;
         same("out", k.rows(), out.len())?;
         self.level().dispatch(Gemv { w: k, x: q, y: out });
-        self.level().dispatch(Scale { factor: attention.scale, row: out });
+        self.level().dispatch(Scale { factor: attention.heads.scale, row: out });
         self.level().dispatch(Softmax { row: out });
         Ok(())
     }
@@ -241,34 +198,13 @@ impl Engine<'_> {
 
 impl Attention<'_> {
     fn check(&self, q: &MatRef<'_>, k: &MatRef<'_>, v: &MatRef<'_>, out: &MatMut<'_>) -> Result<()> {
-        let width = |dim: usize| self.heads.checked_mul(dim).ok_or(Error::Overflow { arg: "heads" });
-        same("q", width(self.head_dim)?, q.cols())?;
-        same("k", width(self.head_dim)?, k.cols())?;
-        same("v", width(self.value_dim)?, v.cols())?;
+        let width = |dim: usize| self.heads.count.checked_mul(dim).ok_or(Error::Overflow { arg: "heads" });
+        same("q", width(self.heads.d)?, q.cols())?;
+        same("k", width(self.heads.d)?, k.cols())?;
+        same("v", width(self.heads.dv)?, v.cols())?;
         same("v", k.rows(), v.rows())?;
-        same("out", width(self.value_dim)?, out.cols())?;
+        same("out", width(self.heads.dv)?, out.cols())?;
         same("out", q.rows(), out.rows())?;
         self.check_sequences(q.rows(), k.rows())
     }
-}
-
-impl Head {
-    /// Head `head` of one sequence, from the matrices of all.
-    fn of(&self, span: &Span, head: usize) -> Self {
-        Self {
-            q: self.q.at(span.queries.start, head * self.d),
-            k: self.k.at(span.keys.start, head * self.d),
-            v: self.v.at(span.keys.start, head * self.dv),
-            out: Shared(self.out.0.wrapping_add(span.queries.start * self.out_stride + head * self.dv)),
-            n_q: span.queries.len(),
-            n_k: span.keys.len(),
-            ..*self
-        }
-    }
-}
-
-/// The part of each buffer that belongs to one task.
-fn task_buffers(buffers: &[Shared<*mut f32>; 4], lens: [usize; 4], threads: usize, task: usize) -> Buffers {
-    let part = |i: usize| buffers[i].0.wrapping_add(lens[i] / threads * task);
-    Buffers { queries: part(0), scores: part(1), output: part(2), state: part(3) }
 }

@@ -1,29 +1,13 @@
 //! Matrix times weights, with an epilogue.
 
-use crate::element::Load;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::kernel::gemv::Gemv;
-use crate::kernel::matmul::{KC, Matmul, Output, Panels, Size, Source};
-use crate::kernel::{Activation, Shared, Strided};
+use crate::kernel::matmul::{Epilogue, Rhs, matmul, panel_len};
 use crate::ops::same;
-use crate::ops::weights::{self, Weights};
+use crate::ops::weights::{Panels, Weights};
 use crate::scratch;
 use crate::view::{MatMut, MatRef, Matrix, for_each_type};
-
-/// Panels a task takes at least: less work than this costs more to hand out than to do.
-const GRAIN: usize = 2;
-
-/// What is done to a product before it is stored: `out = act(A B^T + bias) + residual`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Epilogue<'a> {
-    /// Added to every row; `n` long.
-    pub bias: Option<&'a [f32]>,
-    /// Applied to every element.
-    pub activation: Activation,
-    /// Added last; as large as the output.
-    pub residual: Option<MatRef<'a>>,
-}
 
 impl Engine<'_> {
     /// Bytes of scratch that [`Engine::matmul`] needs with these weights: 0 for packed ones.
@@ -34,19 +18,14 @@ impl Engine<'_> {
         scratch::bytes([self.panels_len(weights)?])
     }
 
-    /// Floats for the panels that plain weights are packed into, one a task.
+    /// Floats for the panels that plain weights are packed into, one a thread.
     fn panels_len(&self, weights: &Weights<'_>) -> Result<usize> {
         match weights {
             Weights::Packed(_) => Ok(0),
-            Weights::Plain(_) => self
-                .panel_len(weights)
+            Weights::Plain(_) => panel_len(weights.k(), self.level().tile().1)
                 .and_then(|len| len.checked_mul(self.threads()))
                 .ok_or(Error::Overflow { arg: "scratch" }),
         }
-    }
-
-    fn panel_len(&self, weights: &Weights<'_>) -> Option<usize> {
-        weights.k().min(KC).checked_mul(self.level().tile().1)
     }
 
     /// `out = act(a weights^T + bias) + residual`, accumulated in f32.
@@ -69,48 +48,28 @@ impl Engine<'_> {
         same("weights", k, weights.k())?;
         same("out", m, out.rows())?;
         same("out", n, out.cols())?;
-        epilogue.check(m, n)?;
+        check_epilogue(epilogue, m, n)?;
         self.check_packed(weights)?;
-        let [panels] = scratch::split(scratch, [self.panels_len(weights)?])?;
-        if m == 0 || n == 0 {
-            return Ok(());
-        }
-        let size = Size { m, k, n };
-        let (a, c) = (Strided::from_rows(&a), epilogue.output(out));
+        let [memory] = scratch::split(scratch, [self.panels_len(weights)?])?;
         match weights {
+            Weights::Plain(matrix) => {
+                for_each_type!(matrix, view => matmul(self, a, Rhs::Plain(*view), epilogue, out, memory));
+            }
             Weights::Packed(packed) => match packed.panels {
-                weights::Panels::F32(p) => self.run(Matmul { size, a, b: Source::Packed(p.as_ptr()), c }, panels),
-                weights::Panels::F16(p) => self.run(Matmul { size, a, b: Source::Packed(p.as_ptr()), c }, panels),
-                weights::Panels::Bf16(p) => self.run(Matmul { size, a, b: Source::Packed(p.as_ptr()), c }, panels),
+                Panels::F32(panels) => matmul(self, a, Rhs::Packed(panels), epilogue, out, memory),
+                Panels::F16(panels) => matmul(self, a, Rhs::Packed(panels), epilogue, out, memory),
+                Panels::Bf16(panels) => matmul(self, a, Rhs::Packed(panels), epilogue, out, memory),
             },
-            Weights::Plain(matrix) => for_each_type!(matrix, view => {
-                let b = Source::Plain { ptr: view.as_ptr(), stride: view.stride(), panel: core::ptr::null_mut() };
-                self.run(Matmul { size, a, b, c }, panels)
-            }),
         }
         Ok(())
     }
 
+    /// Weights packed for another level are refused.
     pub(crate) fn check_packed(&self, weights: &Weights<'_>) -> Result<()> {
         match weights {
             Weights::Packed(packed) if packed.level() != self.level() => Err(Error::Packed { arg: "weights" }),
             _ => Ok(()),
         }
-    }
-
-    /// Runs the product, panels split among threads; each packs plain weights into its own part of `panels`.
-    fn run<E: Load>(&self, product: Matmul<E>, panels: &mut [f32]) {
-        let width = self.level().tile().1;
-        let panel_len = product.size.k.min(KC) * width;
-        // SAFETY (of sharing): tasks take disjoint panels, so disjoint columns of C, and their own part of `panels`.
-        let shared = Shared((product, panels.as_mut_ptr()));
-        self.split(product.size.n.div_ceil(width), GRAIN, |task, panels| {
-            let (mut product, buffers) = shared.get();
-            if let Source::Plain { panel, .. } = &mut product.b {
-                *panel = buffers.wrapping_add(task * panel_len);
-            }
-            self.level().dispatch(Panels { product, panels });
-        });
     }
 
     /// `y = W x`, accumulated in f32: `weights` is `n x k`, `x` is `k` long, `y` is `n` long.
@@ -125,26 +84,13 @@ impl Engine<'_> {
     }
 }
 
-impl Epilogue<'_> {
-    fn check(&self, m: usize, n: usize) -> Result<()> {
-        if let Some(bias) = self.bias {
-            same("bias", n, bias.len())?;
-        }
-        if let Some(residual) = &self.residual {
-            same("residual", m, residual.rows())?;
-            same("residual", n, residual.cols())?;
-        }
-        Ok(())
+fn check_epilogue(epilogue: &Epilogue<'_>, m: usize, n: usize) -> Result<()> {
+    if let Some(bias) = epilogue.bias {
+        same("bias", n, bias.len())?;
     }
-
-    fn output(&self, mut out: MatMut<'_>) -> Output {
-        Output {
-            ptr: Shared(out.as_mut_ptr()),
-            stride: out.stride(),
-            bias: self.bias.map_or(core::ptr::null(), <[f32]>::as_ptr),
-            activation: self.activation,
-            residual: self.residual.map_or(core::ptr::null(), |view| view.as_ptr()),
-            residual_stride: self.residual.map_or(0, |view| view.stride()),
-        }
+    if let Some(residual) = &epilogue.residual {
+        same("residual", m, residual.rows())?;
+        same("residual", n, residual.cols())?;
     }
+    Ok(())
 }

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::kernel::Activation;
 use crate::kernel::gemv::Gemv;
 use crate::kernel::map::{Activate, Scale, Widen};
-use crate::kernel::norm::LayerNorm;
+use crate::kernel::norm::{Affine, layer_norm};
 use crate::kernel::softmax::Softmax;
 use crate::ops::{covers, same};
 use crate::view::{MatMut, MatRef, Matrix, for_each_type};
@@ -24,7 +24,7 @@ impl Engine<'_> {
     ///
     /// # Errors
     /// [`Error::Shape`] names the argument that does not fit, [`Error::Value`] an `eps` that is not positive and finite.
-    pub fn layer_norm(&self, x: MatRef<'_>, weight: &[f32], bias: &[f32], eps: f32, mut out: MatMut<'_>) -> Result<()> {
+    pub fn layer_norm(&self, x: MatRef<'_>, weight: &[f32], bias: &[f32], eps: f32, out: MatMut<'_>) -> Result<()> {
         same("weight", x.cols(), weight.len())?;
         same("bias", x.cols(), bias.len())?;
         same("out", x.rows(), out.rows())?;
@@ -32,9 +32,7 @@ impl Engine<'_> {
         if !(eps > 0.0 && eps.is_finite()) {
             return Err(Error::Value { arg: "eps" });
         }
-        for (i, x) in x.iter_rows().enumerate() {
-            self.level().dispatch(LayerNorm { x, weight, bias, eps, out: out.row_mut(i) });
-        }
+        layer_norm(self, x, Affine { weight, bias, eps }, out);
         Ok(())
     }
 

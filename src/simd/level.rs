@@ -10,6 +10,14 @@ use crate::error::{Error, Result};
 
 #[cfg(target_arch = "x86_64")]
 mod x86;
+#[cfg(target_arch = "x86_64")]
+use x86::probe;
+
+/// The best level where there is but one.
+#[cfg(not(target_arch = "x86_64"))]
+const fn probe() -> Kind {
+    Kind::Scalar
+}
 
 /// A SIMD level that this CPU has.
 ///
@@ -95,10 +103,7 @@ impl Level {
     /// On bare metal the CPU is not asked, since nobody may have switched its vector state on: the level is what the
     /// build's target features promise.
     pub fn detect() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        return DETECTED.get_or_compute(|| Self(x86::probe()));
-        #[cfg(not(target_arch = "x86_64"))]
-        return Self::SCALAR;
+        DETECTED.get_or_compute(|| Self(probe()))
     }
 
     /// The level that operations run at: what [`set_current`](Self::set_current) was given, or else the best of this CPU.

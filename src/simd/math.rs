@@ -1,9 +1,21 @@
 //! Elementary functions on registers: `exp`, `exp2`, `erf`, `tanh`.
 //!
 //! The coefficients are this crate's own: minimax fits of the error relative to the function (Lawson's iteration in
-//! double precision, on 801 Chebyshev points), rounded to f32 one coefficient at a time with the others fitted again after
-//! each, so that the stated error of the polynomial is that of the rounded coefficients. Measured errors are maxima over
-//! every f32 and are asserted in `tests.rs`. A unit in the last place (ULP) is that of the f32 nearest to the exact result.
+//! double precision, on Chebyshev points), rounded to f32 one coefficient at a time with the others fitted again after
+//! each, so that the stated error of a fit is that of the rounded coefficients.
+//!
+//! Largest error over every f32, in units in the last place (ULP) of the f32 nearest to the exact result; `tests/math.rs`
+//! asserts and measures it:
+//!
+//! | | AVX2, AVX-512 | scalar: `fma` rounds twice |
+//! |---|---|---|
+//! | `exp` | 0.90 | 1.17 |
+//! | `exp2` | 0.88 | 1.08 |
+//! | `erf` | ERFF | 7.2 |
+//! | `tanh` | 5.4 | 6.3 |
+//!
+//! The results of `erf` and `tanh` are at most 1, where a ULP is 2^-24: their absolute errors are below ERFA and 3.2e-7 on
+//! AVX2 and AVX-512. They are dominated by the roundings of the two polynomials, not by the fit.
 
 use super::Simd;
 

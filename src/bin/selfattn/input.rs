@@ -6,8 +6,10 @@ use std::path::Path;
 
 use crate::error::{Failure, Result, reason};
 
-/// Texts in a chunk at most: bounds what is held of an endless input.
-const CHUNK: usize = 1024;
+/// Texts in a chunk at most, and bytes after which it takes no more: bounds what is held of an endless input, and is some
+/// thousands of tokens, enough for all cores and for a progress bar that moves.
+const CHUNK: usize = 256;
+const CHUNK_BYTES: u64 = 1 << 15;
 /// Bytes of a line at most. A model sees a few kilobytes of a text; this is far above, and far below the memory of a machine.
 const MAX_LINE: usize = 1 << 20;
 /// Bytes of a text read whole at most.
@@ -91,7 +93,9 @@ impl Lines {
 
     /// A chunk ends with what has been read ahead, so that lines which trickle in are answered as they come.
     fn next_chunk(&mut self, chunk: &mut Vec<Text>) -> Result<()> {
-        while chunk.len() < CHUNK && (chunk.is_empty() || self.reader.buffer().contains(&b'\n')) {
+        let full = self.bytes + CHUNK_BYTES;
+        let more = |lines: &Self| lines.bytes < full && lines.reader.buffer().contains(&b'\n');
+        while chunk.is_empty() || (chunk.len() < CHUNK && more(self)) {
             match self.next_line()? {
                 Some(text) => chunk.push(text),
                 None => break,

@@ -39,8 +39,8 @@ impl Progress {
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
         }
         let rate = self.texts as f64 / self.started.elapsed().as_secs_f64();
-        self.bar.set_message(format!("{} texts, {rate:.0}/s", self.texts));
         self.bar.set_position(bytes);
+        self.bar.set_message(format!("{} texts, {rate:.0}/s", self.texts));
     }
 
     /// Says that a text was cut; after the first few, only counts.

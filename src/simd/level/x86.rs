@@ -123,7 +123,9 @@ mod tests {
             ("system saves nothing", CpuBits { xcr0: 0, ..FULL }, Kind::Scalar),
             ("system saves xmm only", CpuBits { xcr0: 0x3, ..FULL }, Kind::Scalar),
             ("system saves ymm but not zmm", CpuBits { xcr0: 0x7, ..FULL }, Kind::Avx2),
-            ("system saves masks but not zmm", CpuBits { xcr0: 0x27, ..FULL }, Kind::Avx2),
+            ("system does not save the masks", CpuBits { xcr0: !0x20, ..FULL }, Kind::Avx2),
+            ("system does not save the upper halves", CpuBits { xcr0: !0x40, ..FULL }, Kind::Avx2),
+            ("system does not save zmm16 to zmm31", CpuBits { xcr0: !0x80, ..FULL }, Kind::Avx2),
             ("system saves zmm but not ymm", CpuBits { xcr0: 0xE3, ..FULL }, Kind::Scalar),
         ];
         for (name, cpu, expected) in cases {

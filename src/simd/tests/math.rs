@@ -36,7 +36,7 @@ impl Function {
             (Exp | Exp2, false) => 1.25,
             // Two polynomials, a product and a quotient: each polynomial loses up to a rounding a step.
             (Erf | Tanh, true) => 6.0,
-            (Erf | Tanh, false) => 7.0,
+            (Erf | Tanh, false) => 8.0,
         }
     }
 
@@ -125,8 +125,10 @@ fn check(function: Function, bits: impl Iterator<Item = u32>) {
             }
         }
     }
-    for (level, most, at) in worst {
+    for (level, most, at) in &worst {
         std::println!("{function:?} {level}: {most:.3} ULP at {at:e}");
+    }
+    for (level, most, at) in worst {
         assert!(most <= function.bound(is_fused(level)), "{function:?} {level}: {most} ULP at {at:e}");
     }
 }
