@@ -1,7 +1,6 @@
 //! The feed-forward network of a transformer layer.
 
 use crate::block::linear::{Linear, Tensors, Then, Workspace};
-use crate::engine::Engine;
 use crate::error::Result;
 use crate::kernel::Activation;
 use crate::view::{MatMut, MatRef};
@@ -26,7 +25,6 @@ impl<'w> FeedForward<'w> {
     /// `x` and `out` are `tokens x hidden`, `wide` is at least `tokens * intermediate` long.
     pub fn run(
         &self,
-        engine: &Engine<'_>,
         activation: Activation,
         x: MatRef<'_>,
         out: MatMut<'_>,
@@ -34,9 +32,9 @@ impl<'w> FeedForward<'w> {
         work: &mut Workspace<'_>,
     ) -> Result<()> {
         let mut inner = MatMut::new(wide, x.rows(), self.intermediate.weights.n())?;
-        self.intermediate.run(engine, x, Then { activation, residual: None }, inner.reborrow(), work)?;
+        self.intermediate.run(x, Then { activation, residual: None }, inner.reborrow(), work)?;
         let then = Then { residual: Some(x), ..Then::default() };
-        self.output.run(engine, inner.as_ref(), then, out, work)
+        self.output.run(inner.as_ref(), then, out, work)
     }
 
     pub fn linears(&self) -> [&Linear<'w>; 2] {

@@ -57,9 +57,9 @@ impl Plan {
     }
 
     /// The hidden state, and the other buffers.
-    fn split<'a>(&self, memory: &'a mut [u8]) -> Result<(&'a mut [f32], Buffers<'a>)> {
+    fn split<'a>(&self, engine: Engine<'a>, memory: &'a mut [u8]) -> Result<(&'a mut [f32], Buffers<'a>)> {
         let ([hidden, sum, wide, first, second], scratch) = scratch::split_and(memory, self.floats, self.scratch)?;
-        Ok((hidden, Buffers { sum, wide, work: Workspace { vectors: [first, second], scratch } }))
+        Ok((hidden, Buffers { sum, wide, work: Workspace { engine, vectors: [first, second], scratch } }))
     }
 }
 
@@ -149,10 +149,10 @@ impl Encoder<'_, '_> {
     ) -> Result<()> {
         same("hidden", batch.ids().len(), hidden.rows())?;
         same("hidden", self.config.hidden_size, hidden.cols())?;
-        self.groups(engine, batch, scratch, &mut |group, _, mut buffers| {
+        self.groups(engine, batch, scratch, |group, _, mut buffers| {
             let rows = group.start..group.start + group.batch.ids().len();
             let x = hidden.reborrow().rows_range(rows)?;
-            self.run(engine, &group, x, &mut buffers, probe)
+            self.run(&group, x, &mut buffers, probe)
         })
     }
 
@@ -165,9 +165,9 @@ impl Encoder<'_, '_> {
         same("out", batch.lengths().len(), out.rows())?;
         same("out", self.config.hidden_size, out.cols())?;
         let mut done = 0;
-        self.groups(engine, batch, scratch, &mut |group, hidden, mut buffers| {
+        self.groups(engine, batch, scratch, |group, hidden, mut buffers| {
             let mut x = MatMut::new(hidden, group.batch.ids().len(), self.config.hidden_size)?;
-            self.run(engine, &group, x.reborrow(), &mut buffers, &mut |_| ())?;
+            self.run(&group, x.reborrow(), &mut buffers, &mut |_| ())?;
             let lengths = group.batch.lengths();
             let mut out = out.reborrow().rows_range(done..done + lengths.len())?;
             done += lengths.len();
@@ -184,7 +184,7 @@ impl Encoder<'_, '_> {
         engine: &Engine<'_>,
         batch: &Batch<'_>,
         scratch: &mut [u8],
-        work: &mut dyn FnMut(Group<'_>, &mut [f32], Buffers<'_>) -> Result<()>,
+        mut work: impl FnMut(Group<'_>, &mut [f32], Buffers<'_>) -> Result<()>,
     ) -> Result<()> {
         self.check(batch)?;
         for linear in self.layers.iter().flat_map(|layer| layer.linears()) {
@@ -194,7 +194,7 @@ impl Encoder<'_, '_> {
         let (mut rest, mut start) = (*batch, 0);
         while !rest.is_empty() {
             let (group, others) = rest.split(tokens);
-            let (hidden, buffers) = plan.split(scratch)?;
+            let (hidden, buffers) = plan.split(*engine, scratch)?;
             work(Group { batch: group, start }, hidden, buffers)?;
             (rest, start) = (others, start + group.ids().len());
         }
@@ -204,7 +204,6 @@ impl Encoder<'_, '_> {
     /// All layers over one group; `x` is its hidden state, `tokens x hidden_size`.
     fn run(
         &self,
-        engine: &Engine<'_>,
         group: &Group<'_>,
         mut x: MatMut<'_>,
         buffers: &mut Buffers<'_>,
@@ -216,16 +215,16 @@ impl Encoder<'_, '_> {
         let Buffers { sum, wide, work } = buffers;
         let mut sum = MatMut::new(sum, tokens, hidden)?;
 
-        self.embed_tokens(engine, &group.batch, sum.reborrow());
-        self.embeddings.norm.run(engine, sum.as_ref(), eps, x.reborrow(), work)?;
+        self.embed_tokens(&work.engine, &group.batch, sum.reborrow());
+        self.embeddings.norm.run(sum.as_ref(), eps, x.reborrow(), work)?;
         for (i, layer) in self.layers.iter().enumerate() {
             let probe = |[q, k, v]: Projected<'_>| {
                 probe(Probe { layer: i, tokens: group.start..group.start + tokens, q, k, v });
             };
-            layer.attention.run(engine, &attention, x.as_ref(), sum.reborrow(), wide, work, probe)?;
-            layer.attention_norm.run(engine, sum.as_ref(), eps, x.reborrow(), work)?;
-            layer.feed_forward.run(engine, self.config.activation, x.as_ref(), sum.reborrow(), wide, work)?;
-            layer.output_norm.run(engine, sum.as_ref(), eps, x.reborrow(), work)?;
+            layer.attention.run(&attention, x.as_ref(), sum.reborrow(), wide, work, probe)?;
+            layer.attention_norm.run(sum.as_ref(), eps, x.reborrow(), work)?;
+            layer.feed_forward.run(self.config.activation, x.as_ref(), sum.reborrow(), wide, work)?;
+            layer.output_norm.run(sum.as_ref(), eps, x.reborrow(), work)?;
         }
         Ok(())
     }

@@ -47,8 +47,9 @@ pub(crate) struct Then<'a> {
     pub residual: Option<MatRef<'a>>,
 }
 
-/// Memory that layers work in, beside their inputs and outputs.
+/// What layers work with, beside their inputs and outputs.
 pub(crate) struct Workspace<'a> {
+    pub engine: Engine<'a>,
     /// Two vectors as wide as the widest layer, for biases and norms that are not stored as f32.
     pub vectors: [&'a mut [f32]; 2],
     /// For products with plain weights, and for attention.
@@ -56,17 +57,10 @@ pub(crate) struct Workspace<'a> {
 }
 
 impl<'w> Linear<'w> {
-    pub fn run(
-        &self,
-        engine: &Engine<'_>,
-        x: MatRef<'_>,
-        then: Then<'_>,
-        out: MatMut<'_>,
-        work: &mut Workspace<'_>,
-    ) -> Result<()> {
+    pub fn run(&self, x: MatRef<'_>, then: Then<'_>, out: MatMut<'_>, work: &mut Workspace<'_>) -> Result<()> {
         let bias = Some(as_f32(&self.bias, work.vectors[0])?);
         let epilogue = Epilogue { bias, activation: then.activation, residual: then.residual };
-        engine.matmul(x, &self.weights, &epilogue, out, work.scratch)
+        work.engine.matmul(x, &self.weights, &epilogue, out, work.scratch)
     }
 
     /// Bytes of packed weights, on top of `sum`. Layers that are packed already need none.
@@ -95,17 +89,10 @@ pub(crate) struct Norm<'w> {
 }
 
 impl Norm<'_> {
-    pub fn run(
-        &self,
-        engine: &Engine<'_>,
-        x: MatRef<'_>,
-        eps: f32,
-        out: MatMut<'_>,
-        work: &mut Workspace<'_>,
-    ) -> Result<()> {
+    pub fn run(&self, x: MatRef<'_>, eps: f32, out: MatMut<'_>, work: &mut Workspace<'_>) -> Result<()> {
         let [first, second] = &mut work.vectors;
         let (weight, bias) = (as_f32(&self.weight, first)?, as_f32(&self.bias, second)?);
-        engine.layer_norm(x, weight, bias, eps, out)
+        work.engine.layer_norm(x, weight, bias, eps, out)
     }
 }
 

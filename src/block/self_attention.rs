@@ -1,7 +1,6 @@
 //! Multi-head self-attention with learned projections.
 
 use crate::block::linear::{Linear, Tensors, Then, Workspace};
-use crate::engine::Engine;
 use crate::error::Result;
 use crate::ops::attention::Attention;
 use crate::view::{MatMut, MatRef};
@@ -36,7 +35,6 @@ impl<'w> SelfAttention<'w> {
     /// `x` and `out` are `tokens x hidden`, `wide` is at least `tokens * WIDTH * hidden` long.
     pub fn run(
         &self,
-        engine: &Engine<'_>,
         attention: &Attention<'_>,
         x: MatRef<'_>,
         out: MatMut<'_>,
@@ -49,15 +47,15 @@ impl<'w> SelfAttention<'w> {
         let mut projected = MatMut::new(projected, tokens, 3 * hidden)?;
         for (i, layer) in [&self.query, &self.key, &self.value].into_iter().enumerate() {
             let third = projected.reborrow().cols_range(i * hidden..(i + 1) * hidden)?;
-            layer.run(engine, x, Then::default(), third, work)?;
+            layer.run(x, Then::default(), third, work)?;
         }
         let third = |i: usize| projected.as_ref().cols_range(i * hidden..(i + 1) * hidden);
         let (q, k, v) = (third(0)?, third(1)?, third(2)?);
         probe([q, k, v]);
         let mut context = MatMut::new(context, tokens, hidden)?;
-        engine.attention(attention, q, k, v, context.reborrow(), work.scratch)?;
+        work.engine.attention(attention, q, k, v, context.reborrow(), work.scratch)?;
         let then = Then { residual: Some(x), ..Then::default() };
-        self.output.run(engine, context.as_ref(), then, out, work)
+        self.output.run(context.as_ref(), then, out, work)
     }
 
     pub fn linears(&self) -> [&Linear<'w>; 4] {

@@ -102,7 +102,7 @@ impl<S: Simd, const NV: usize> Block<S, NV> {
     #[inline(always)]
     unsafe fn run(self) {
         let s = self.s;
-        // SAFETY (of all blocks in this impl): the extents that `QueryBlock` states.
+        // SAFETY: the extents are those that `QueryBlock` states, here and in all that follows.
         unsafe {
             self.turn_queries();
             self.start();

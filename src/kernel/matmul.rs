@@ -294,7 +294,8 @@ impl Output {
     /// The epilogue over `rows x columns`, once all of `k` is summed. The tile is still in the first-level cache.
     #[inline(always)]
     unsafe fn finish<S: Simd>(&self, s: S, rows: usize, columns: usize) {
-        // SAFETY (of all arms): the same contract. The activation is chosen here and not for every register.
+        // The activation is chosen here and not for every register.
+        // SAFETY: the same contract, in all arms.
         unsafe {
             match self.activation {
                 Activation::None if self.bias.is_null() && self.residual.is_null() => {}

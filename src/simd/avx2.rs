@@ -90,11 +90,6 @@ unsafe impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn sqrt(self, a: __m256) -> __m256 {
-        isa!(_mm256_sqrt_ps(a))
-    }
-
-    #[inline(always)]
     fn max(self, a: __m256, b: __m256) -> __m256 {
         isa!(_mm256_max_ps(a, b))
     }
@@ -129,11 +124,6 @@ unsafe impl Simd for Avx2 {
     #[inline(always)]
     fn lt(self, a: __m256, b: __m256) -> __m256 {
         isa!(_mm256_cmp_ps::<_CMP_LT_OQ>(a, b))
-    }
-
-    #[inline(always)]
-    fn is_nan(self, a: __m256) -> __m256 {
-        isa!(_mm256_cmp_ps::<_CMP_UNORD_Q>(a, a))
     }
 
     #[inline(always)]

@@ -92,11 +92,6 @@ unsafe impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn sqrt(self, a: __m512) -> __m512 {
-        isa!(_mm512_sqrt_ps(a))
-    }
-
-    #[inline(always)]
     fn max(self, a: __m512, b: __m512) -> __m512 {
         isa!(_mm512_max_ps(a, b))
     }
@@ -119,11 +114,6 @@ unsafe impl Simd for Avx512 {
     #[inline(always)]
     fn lt(self, a: __m512, b: __m512) -> __mmask16 {
         isa!(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b))
-    }
-
-    #[inline(always)]
-    fn is_nan(self, a: __m512) -> __mmask16 {
-        isa!(_mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a))
     }
 
     #[inline(always)]

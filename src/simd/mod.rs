@@ -67,7 +67,6 @@ pub(crate) unsafe trait Simd: Copy + Send + Sync + 'static {
     fn div(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `a * b + c`
     fn fma(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
-    fn sqrt(self, a: Self::F32) -> Self::F32;
     /// `if a > b { a } else { b }`: with a NaN on either side, `b`.
     fn max(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `if a < b { a } else { b }`: with a NaN on either side, `b`.
@@ -80,7 +79,6 @@ pub(crate) unsafe trait Simd: Copy + Send + Sync + 'static {
 
     /// `a < b`; false where either is NaN.
     fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask;
-    fn is_nan(self, a: Self::F32) -> Self::Mask;
     /// `yes` where the mask holds, else `no`.
     fn select(self, mask: Self::Mask, yes: Self::F32, no: Self::F32) -> Self::F32;
     /// Whether any lane of the mask holds.

@@ -93,11 +93,6 @@ unsafe impl Simd for Scalar {
     }
 
     #[inline(always)]
-    fn sqrt(self, a: Self::F32) -> Self::F32 {
-        map(a, libm::sqrtf)
-    }
-
-    #[inline(always)]
     fn max(self, a: Self::F32, b: Self::F32) -> Self::F32 {
         zip(a, b, |a, b| if a > b { a } else { b })
     }
@@ -120,11 +115,6 @@ unsafe impl Simd for Scalar {
     #[inline(always)]
     fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask {
         from_fn(|i| a[i] < b[i])
-    }
-
-    #[inline(always)]
-    fn is_nan(self, a: Self::F32) -> Self::Mask {
-        a.map(f32::is_nan)
     }
 
     #[inline(always)]

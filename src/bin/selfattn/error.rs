@@ -59,7 +59,8 @@ impl Failure {
 }
 
 impl From<selfattn::Error> for Failure {
-    /// For errors that no input of the user's can cause once the model is loaded; the rest is put into words where it arises.
+    /// For errors that no input of the user's can cause once the model is loaded; the rest is put into words where it
+    /// arises.
     fn from(error: selfattn::Error) -> Self {
         Self::Failed(error.to_string())
     }

@@ -6,11 +6,12 @@ use std::path::Path;
 
 use crate::error::{Failure, Result, reason};
 
-/// Texts in a chunk at most, and bytes after which it takes no more: bounds what is held of an endless input, and is some
-/// thousands of tokens, enough for all cores and for a progress bar that moves.
+/// Texts in a chunk at most, and bytes after which it takes no more: bounds what is held of an endless input, and is
+/// some thousands of tokens, enough for all cores and for a progress bar that moves.
 const CHUNK: usize = 256;
 const CHUNK_BYTES: u64 = 1 << 15;
-/// Bytes of a line at most. A model sees a few kilobytes of a text; this is far above, and far below the memory of a machine.
+/// Bytes of a line at most. A model sees a few kilobytes of a text; this is far above, and far below any machine's
+/// memory.
 const MAX_LINE: usize = 1 << 20;
 /// Bytes of a text read whole at most.
 const MAX_WHOLE: usize = 1 << 24;

@@ -1,7 +1,11 @@
-//! `selfattn`: sentence vectors, nearest lines, the steps of self-attention made visible, and speed, from the command line.
+//! `selfattn`: sentence vectors, nearest lines, the steps of self-attention made visible, and speed, from the command
+//! line.
 //!
 //! `args` says what can be asked for; `model` and `tokens` read a published model folder; `run` computes; one module a
 //! subcommand does the rest.
+
+#![deny(unsafe_code)]
+#![warn(clippy::undocumented_unsafe_blocks)]
 
 mod args;
 mod bench;

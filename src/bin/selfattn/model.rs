@@ -16,6 +16,7 @@ use crate::tokens::Tokenizer;
 
 const DEFAULT: &str = "models/all-MiniLM-L6-v2";
 const GET: &str = "`python3 scripts/get_minilm.py` gets a model into ./models";
+const TYPES: &str = "this program runs encoders of the types bert, distilbert, roberta, xlm-roberta and camembert";
 const CONFIG: &str = "config.json";
 const TOKENIZER: &str = "tokenizer.json";
 const WEIGHTS: &str = "model.safetensors";
@@ -116,11 +117,7 @@ fn in_words(file: &Path, error: Error) -> Failure {
     let path = file.display();
     Failure::failed(match error {
         Error::Json { .. } => format!("{path}: {error}: the file is damaged, get it again"),
-        Error::Config { .. } => {
-            format!(
-                "{path}: {error}; this program runs encoders of the types bert, distilbert, roberta, xlm-roberta and camembert"
-            )
-        }
+        Error::Config { .. } => format!("{path}: {error}; {TYPES}"),
         Error::Truncated { .. } | Error::HeaderTooLarge { .. } | Error::Header { .. } => {
             format!("{path} is damaged, or no safetensors file: {error}; get it again")
         }
@@ -147,9 +144,8 @@ const DATA_ALIGN: usize = 8;
 impl Weights {
     fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|error| cannot_open(path, &error))?;
-        // SAFETY: the mapping is read-only and private to this process. Another process that writes to the file while it is
-        // used could change numbers under our reads; that they are model weights and not pointers or lengths (those are
-        // checked when they are read) bounds the harm to wrong results. Everyone who maps model files takes this risk.
+        // SAFETY: nobody may write to the file while it is mapped. No program can enforce that; as all who map files,
+        // this one relies on weight files being written once and then only read.
         #[expect(unsafe_code, reason = "mapping a file is unsafe by nature, and reading 90 MB at each start is slow")]
         let map = unsafe { Mmap::map(&file) }.map_err(|error| cannot_open(path, &error))?;
         Ok(if misalignment(&map) == 0 { Self::Mapped(map) } else { Self::copy(&map) })

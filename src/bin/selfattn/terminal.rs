@@ -81,8 +81,7 @@ mod tests {
 
     #[test]
     fn widths_are_kept_for_wide_and_for_combining_characters() {
-        for text in ["", "apple", "a very long word", "東京都庁舎", "e\u{301}e\u{301}e\u{301}e\u{301}", "a\x1b[31mb"]
-        {
+        for text in ["", "apple", "a very long word", "東京都庁舎", "e\u{301}e\u{301}e\u{301}", "a\x1b[31mb"] {
             for width in 0..9 {
                 assert_eq!(left(text, width).width(), width, "{text:?}");
                 assert_eq!(right(text, width).width(), width, "{text:?}");

@@ -2,18 +2,20 @@
 
 use std::path::Path;
 
-use tokenizers::{Encoding, PostProcessor, TruncationDirection};
+use tokenizers::{Encoding, PostProcessor, PostProcessorWrapper, TruncationDirection};
 
 use crate::args::LengthArgs;
 use crate::error::{Failure, Result};
 
 /// The model's tokenizer, and how many tokens a text may have.
 pub struct Tokenizer {
+    /// Without its last step, which adds the special tokens: texts are cut before it.
     inner: tokenizers::Tokenizer,
-    /// Tokens at most, the special ones included.
-    limit: usize,
+    processor: Option<PostProcessorWrapper>,
     /// Special tokens around a text: [CLS] and [SEP].
     specials: usize,
+    /// Tokens at most, the special ones included.
+    limit: usize,
     refuse: bool,
 }
 
@@ -31,17 +33,19 @@ impl Tokens {
 }
 
 impl Tokenizer {
-    /// Reads `tokenizer.json`. Its truncation and padding are left aside: they say how the model was once served, not what
-    /// it can take.
+    /// Reads `tokenizer.json`. Its truncation and padding are left aside: they say how the model was once served, not
+    /// what it can take.
     pub fn open(path: &Path, positions: usize, length: &LengthArgs) -> Result<Self> {
-        let mut inner = tokenizers::Tokenizer::from_file(path).map_err(|error| {
-            Failure::failed(format!("{} is not a tokenizer this program can read: {error}", path.display()))
-        })?;
+        let unreadable =
+            |error| Failure::failed(format!("{} is not a tokenizer this program can read: {error}", path.display()));
+        let mut inner = tokenizers::Tokenizer::from_file(path).map_err(unreadable)?;
         inner.with_padding(None);
-        inner.with_truncation(None).map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
-        let specials = inner.get_post_processor().map_or(0, |processor| processor.added_tokens(false));
+        inner.with_truncation(None).map_err(unreadable)?;
+        let processor = inner.get_post_processor().cloned();
+        inner.with_post_processor(None::<PostProcessorWrapper>);
+        let specials = processor.as_ref().map_or(0, |processor| processor.added_tokens(false));
         let limit = limit(positions, specials, length)?;
-        Ok(Self { inner, limit, specials, refuse: length.no_truncate })
+        Ok(Self { inner, processor, specials, limit, refuse: length.no_truncate })
     }
 
     /// The tokens of `text`, cut to the limit as the reference tokenizer does: the end goes, the special tokens stay.
@@ -49,24 +53,33 @@ impl Tokenizer {
     pub fn encode(&self, text: &str, name: &str) -> Result<Tokens> {
         let wrong = |error| Failure::failed(format!("{name} cannot be tokenized: {error}"));
         let mut encoding = self.inner.encode(text, false).map_err(wrong)?;
-        let room = self.limit - self.specials;
-        let cut_from = (encoding.len() > room).then(|| encoding.len() + self.specials);
-        if let Some(tokens) = cut_from {
-            if self.refuse {
-                let limit = self.limit;
-                return Err(Failure::failed(format!(
-                    "{name} has {tokens} tokens, but {limit} are allowed: shorten or split it, or leave out --no-truncate"
-                )));
-            }
-            encoding.truncate(room, 0, TruncationDirection::Right);
-            // The rest would be carried along as further encodings.
-            drop(encoding.take_overflowing());
+        let tokens = encoding.len() + self.specials;
+        let cut_from = (tokens > self.limit).then_some(tokens);
+        if cut_from.is_some() {
+            self.cut(&mut encoding, name)?;
         }
-        let encoding = self.inner.post_process(encoding, None, true).map_err(wrong)?;
+        let encoding = match &self.processor {
+            Some(processor) => processor.process(encoding, None, true).map_err(wrong)?,
+            None => encoding,
+        };
         if encoding.is_empty() {
             return Err(Failure::failed(format!("{name} has no tokens")));
         }
         Ok(Tokens { encoding, cut_from })
+    }
+
+    fn cut(&self, encoding: &mut Encoding, name: &str) -> Result<()> {
+        let Self { limit, specials, .. } = *self;
+        if self.refuse {
+            let tokens = encoding.len() + specials;
+            return Err(Failure::failed(format!(
+                "{name} has {tokens} tokens, but {limit} are allowed: shorten it, split it, or leave out --no-truncate"
+            )));
+        }
+        encoding.truncate(limit - specials, 0, TruncationDirection::Right);
+        // What was cut off would be carried along as further encodings.
+        drop(encoding.take_overflowing());
+        Ok(())
     }
 
     /// The notice for a text that was cut.
@@ -87,7 +100,7 @@ fn limit(positions: usize, specials: usize, length: &LengthArgs) -> Result<usize
         }
         Some(max) if max.get() <= specials => {
             return Err(Failure::usage(format!(
-                "--max-tokens {max} leaves no room for a word: the tokenizer adds {specials} special tokens to each text"
+                "--max-tokens {max} leaves no room for a word: each text gets {specials} special tokens"
             )));
         }
         Some(max) => max.get(),

@@ -48,8 +48,8 @@ impl Trace {
         self.heads
     }
 
-    /// One head's attention between words: over a word's pieces the weights are summed where it is looked at, and averaged
-    /// where it looks.
+    /// One head's attention between words: over a word's pieces the weights are summed where it is looked at, and
+    /// averaged where it looks.
     pub fn between_words(
         &self,
         runner: &Runner<'_, '_, '_>,

@@ -18,7 +18,8 @@ struct Alone {
     hidden: Vec<f32>,
 }
 
-/// Compares every word, before (`rows`, from the word table) and after (`hidden`, one row a token), with the words `near`.
+/// Compares every word, before (`rows`, from the word table) and after (`hidden`, one row a token), with the words
+/// `near`.
 pub fn contextual(
     model: &Model,
     runner: &mut Runner<'_, '_, '_>,

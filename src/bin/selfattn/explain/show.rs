@@ -168,7 +168,8 @@ impl View<'_> {
         format!("  {}", self.terminal.paint(&style, &right(&format!("{:+.2}", rounded(x)), width)))
     }
 
-    /// The strongest pairs of words with different spellings, each pair once: in a long text words come again and again.
+    /// The strongest pairs of words with different spellings, each pair once: in a long text words come again and
+    /// again.
     fn strongest_pairs(&self, matrix: &[Vec<f32>]) -> String {
         let mut seen = HashSet::new();
         let lower: Vec<String> = self.names.iter().map(|name| name.to_lowercase()).collect();

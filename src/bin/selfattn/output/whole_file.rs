@@ -114,7 +114,8 @@ impl Seek for WholeFile {
     }
 }
 
-/// Ctrl-C and `kill` end the program without running destructors: a thread waits for them and removes the temporary file first.
+/// Ctrl-C and `kill` end the program without running destructors: a thread waits for them and removes the temporary
+/// file first.
 #[cfg(unix)]
 mod interrupt {
     use std::io;
