@@ -22,3 +22,5 @@ mod similar;
 mod support;
 #[path = "cli/texts.rs"]
 mod texts;
+#[path = "cli/tokenizers.rs"]
+mod tokenizers;

@@ -26,7 +26,7 @@ fn one_object_a_text_in_order() {
     }
     assert_eq!(rows[1]["ids"].as_array().unwrap().len(), 2, "an empty text is [CLS] [SEP]");
     // The file says 8, with padding: neither is the model's.
-    assert_eq!(rows[4]["ids"].as_array().unwrap().len(), 11);
+    assert_eq!(rows[4]["ids"].as_array().unwrap().len(), 12);
 }
 
 #[test]

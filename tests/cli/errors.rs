@@ -17,7 +17,7 @@ fn command_lines_that_make_no_sense() {
         (&["embed", "apple", "--level", "sse9"], &["sse9", "scalar, avx2, avx512"]),
         (&["embed", "apple", "--format", "npy"], &["--format npy needs --out FILE"]),
         (&["embed", "apple", "--max-tokens", "2"], &["--max-tokens 2", "2 special tokens"]),
-        (&["embed", "apple", "--max-tokens", "25"], &["--max-tokens 25", "at most 24"]),
+        (&["embed", "apple", "--max-tokens", "33"], &["--max-tokens 33", "at most 32"]),
         (&["similar", " "], &["the query is empty"]),
         (&["explain", "apple", "--layer", "2"], &["--layer 2", "0 to 1"]),
         (&["explain", "apple", "--head", "3"], &["--head 3", "0 to 2"]),
@@ -118,7 +118,7 @@ fn weights_and_configuration_of_two_models() {
         config.replace(r#""num_hidden_layers": 2"#, r#""num_hidden_layers": 1"#).as_bytes(),
     );
     fails(&tiny.run(&["embed", "apple"]), 1, &[&parts[..], &["no place", "encoder.layer.1."]].concat());
-    let longer = config.replace(r#""max_position_embeddings": 24"#, r#""max_position_embeddings": 512"#);
+    let longer = config.replace(r#""max_position_embeddings": 32"#, r#""max_position_embeddings": 512"#);
     tiny.write("model/config.json", longer.as_bytes());
     fails(&tiny.run(&["embed", "apple"]), 1, &[&parts[..], &["position_embeddings"]].concat());
 }
@@ -126,7 +126,7 @@ fn weights_and_configuration_of_two_models() {
 #[test]
 fn a_tokenizer_of_another_model() {
     let tiny = Tiny::new();
-    let sizes = Sizes { vocab: 5, positions: 24, ..Sizes::default() };
+    let sizes = Sizes { vocab: 5, positions: 32, ..Sizes::default() };
     let small = Model::random(Spelling::Bert, sizes, 1);
     tiny.write("model/config.json", small.config_json().as_bytes());
     tiny.write("model/model.safetensors", &small.safetensors());

@@ -155,9 +155,17 @@ fn the_report_for_people() {
 #[test]
 fn a_long_text_is_not_shown_as_a_matrix() {
     let tiny = Tiny::new();
-    let text = "I a b c d e f g h j k l m n o p q r s t u v";
-    assert!(stdout(&tiny.run(&["explain", text])).contains('█'), "22 words are few");
-    // A longer one needs more positions than the tiny model has: see the story in `real`.
+    let text = "a b c d e f g h j k l m n o p q r s t u v w x lamp";
+    assert!(stdout(&tiny.run(&["explain", text])).contains('█'), "24 words");
+    let args = ["explain", &format!("{text} lit"), "-k", "2", "--near", "money"];
+    let listed = stdout(&tiny.run(&args));
+    assert!(!listed.contains('█'), "{listed}");
+    // (a), (b) and (c) list two links each, besides the line for each of the three heads.
+    assert_eq!(listed.matches(" -> ").count(), 3 * 2 + 3, "{listed}");
+    assert_eq!(listed.matches("  before  ").count(), 2, "{listed}");
+    let report = json(&tiny.run(&[&args[..], &["--json"]].concat()));
+    assert_eq!(square(&report["attention"]["weights"]).len(), 25, "the JSON has it whole");
+    assert_eq!(report["attention"]["per_head"][0]["weights"], Value::Null, "but not for every head");
 }
 
 #[test]

@@ -19,8 +19,7 @@ fn model() -> PathBuf {
 
 /// A float64 run of the reference implementation.
 fn goldens() -> Vec<Value> {
-    let path = std::env::var_os("SELFATTN_GOLDENS")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/goldens/minilm.json"), PathBuf::from);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/minilm.json");
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_str::<Value>(&text).unwrap()["rows"].as_array().unwrap().clone()
 }

@@ -13,7 +13,7 @@ use crate::common::model::{Model, Sizes, Spelling};
 pub const CLS: u64 = 2;
 pub const SEP: u64 = 3;
 /// Tokens the tiny model takes.
-pub const POSITIONS: usize = 24;
+pub const POSITIONS: usize = 32;
 
 const SPECIAL: [&str; 4] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"];
 const WORDS: &str = "i love apple juice watch it the bank of river money . , lamp lit story ##craft mine ##s";
@@ -77,7 +77,8 @@ pub fn run(command: &mut Command, input: &[u8]) -> Output {
     let mut child = pipes.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_vec();
-    // From a thread: a large input and a large output would wait for each other. A program that stops reading is no error.
+    // From a thread: a large input and a large output would wait for each other. A program that stops reading is no
+    // error.
     let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();

@@ -2,13 +2,15 @@
 
 use std::io::IsTerminal;
 
+use selfattn::block::{Batch, Runner};
+
 use crate::args::{EmbedArgs, Format};
 use crate::error::Result;
 use crate::input::{Source, Text};
 use crate::model::Model;
 use crate::output::{Sink, npy_needs_file};
 use crate::progress::Progress;
-use crate::run::{Runner, with_runner};
+use crate::run::with_runner;
 use crate::tokens::Tokens;
 
 pub fn run(args: &EmbedArgs) -> Result<()> {
@@ -80,5 +82,5 @@ fn encode(texts: &[Text], source: &Source, model: &Model, progress: &mut Progres
 pub fn embed(runner: &mut Runner<'_, '_, '_>, texts: &[Tokens]) -> Result<Vec<f32>> {
     let lengths: Vec<usize> = texts.iter().map(|tokens| tokens.ids().len()).collect();
     let ids: Vec<u32> = texts.iter().flat_map(Tokens::ids).copied().collect();
-    runner.embed(&ids, &lengths)
+    Ok(runner.embed(&Batch::new(&ids, &lengths)?)?)
 }

@@ -59,10 +59,15 @@ impl Failure {
 }
 
 impl From<selfattn::Error> for Failure {
-    /// For errors that no input of the user's can cause once the model is loaded; the rest is put into words where it
-    /// arises.
+    /// For errors that no input of the user's can cause once the model is loaded, but one; the rest is put into words where
+    /// it arises.
     fn from(error: selfattn::Error) -> Self {
-        Self::Failed(error.to_string())
+        Self::Failed(match error {
+            selfattn::Error::Token { .. } => {
+                format!("{error}: tokenizer.json and model.safetensors are not of the same model; get both again")
+            }
+            _ => error.to_string(),
+        })
     }
 }
 

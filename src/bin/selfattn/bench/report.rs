@@ -30,7 +30,7 @@ pub struct Figures {
     pub sd_ms: Option<f64>,
     pub min_ms: Option<f64>,
     pub sentences_per_s: Option<f64>,
-    /// By the mean time.
+    /// By the shortest time, as the peak is by its own.
     pub gflops: Option<f64>,
     /// Of one core, times the threads.
     pub peak_gflops: Option<f64>,
@@ -49,7 +49,7 @@ pub fn table(measurements: &[Measurement]) -> String {
         table.add_row(row(one));
     });
     table.column_iter_mut().skip(2).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
-    out + &table.trim_fmt() + "\n\ntest: texts x tokens\n"
+    out + &table.trim_fmt() + "\n\ntest: texts x tokens; GFLOP/s and % by the shortest time\n"
 }
 
 fn row(one: &Measurement) -> Vec<String> {

@@ -1,11 +1,10 @@
 //! Step (c): who looks at whom, by layer and head, between words.
 
+use selfattn::block::{Batch, Runner};
 use selfattn::{Attention, MatRef};
 
 use super::words::Word;
 use crate::error::Result;
-use crate::run::Runner;
-
 /// Queries and keys of every layer, and the last hidden state, of one text.
 pub struct Trace {
     layers: Vec<[Vec<f32>; 2]>,
@@ -28,11 +27,11 @@ pub struct WordAttention {
 impl Trace {
     /// Runs the text, and keeps what attention saw.
     pub fn record(runner: &mut Runner<'_, '_, '_>, ids: &[u32]) -> Result<Self> {
-        let config = runner.encoder.config();
+        let config = runner.encoder().config();
         let (width, heads) = (config.hidden_size, config.heads);
         let mut layers = vec![[Vec::new(), Vec::new()]; config.layers];
         let flat = |matrix: MatRef<'_>| matrix.iter_rows().flatten().copied().collect::<Vec<f32>>();
-        let hidden = runner.hidden_with(ids, &[ids.len()], &mut |probe| {
+        let hidden = runner.forward_with(&Batch::new(ids, &[ids.len()])?, &mut |probe| {
             if let Some(layer) = layers.get_mut(probe.layer) {
                 *layer = [flat(probe.q), flat(probe.k)];
             }
@@ -91,7 +90,7 @@ impl Trace {
         let columns = head * dim..(head + 1) * dim;
         let query = MatRef::new(queries, self.tokens, self.width)?.cols_range(columns.clone())?.row(token);
         let keys = MatRef::new(keys, self.tokens, self.width)?.cols_range(columns)?;
-        Ok(runner.engine.attention_weights(&Attention::new(self.heads, dim), query, keys, out)?)
+        Ok(runner.engine().attention_weights(&Attention::new(self.heads, dim), query, keys, out)?)
     }
 }
 

@@ -1,13 +1,13 @@
 //! Step (c) as a report: the chosen layer and head, a line for every head, and where one word looks.
 
+use selfattn::block::Runner;
+
 use super::attention::{Trace, WordAttention};
 use super::fixed::square;
 use super::report::{Attention, From, FromLayer, Head, HeadLook, Link, Look};
 use super::words::Word;
 use super::{LONG, Shown};
 use crate::error::Result;
-use crate::run::Runner;
-
 /// The word that `--from` asks about.
 #[derive(Clone, Copy, Debug)]
 pub struct Focus {

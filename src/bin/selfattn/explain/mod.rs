@@ -10,13 +10,14 @@ mod show;
 mod words;
 
 use selfattn::MatRef;
+use selfattn::block::Runner;
 
 use crate::args::ExplainArgs;
 use crate::error::{Failure, Result};
 use crate::input;
 use crate::model::Model;
 use crate::output::{print, print_json};
-use crate::run::{Runner, with_runner};
+use crate::run::with_runner;
 use crate::terminal::Terminal;
 use attention::Trace;
 use learned::Focus;

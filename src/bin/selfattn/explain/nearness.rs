@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use selfattn::block::{Batch, Runner};
 use selfattn::lecture::cosine;
 
 use super::fixed::table_row;
@@ -9,9 +10,7 @@ use super::report::{Contextual, Nearness};
 use super::words::{Word, mean, word_vector};
 use crate::error::{Failure, Result};
 use crate::model::Model;
-use crate::run::Runner;
 use crate::tokens::Tokens;
-
 /// A word before any sentence, and as a sentence of its own.
 struct Alone {
     table: Vec<f32>,
@@ -39,7 +38,7 @@ pub fn contextual(
         });
     }
     let alone = alone(model, runner, &texts)?;
-    let engine = runner.engine;
+    let engine = *runner.engine();
     let mut report = Contextual { near, words: Vec::new() };
     let to_near = |vector: &[f32], of: fn(&Alone) -> &[f32]| {
         let cosines = alone[..report.near.len()].iter().map(|other| cosine(&engine, vector, of(other)));
@@ -63,7 +62,7 @@ fn alone(model: &Model, runner: &mut Runner<'_, '_, '_>, words: &[String]) -> Re
     let tokens: Vec<Tokens> = words.iter().map(encode).collect::<Result<_>>()?;
     let ids: Vec<u32> = tokens.iter().flat_map(Tokens::ids).copied().collect();
     let lengths: Vec<usize> = tokens.iter().map(|tokens| tokens.ids().len()).collect();
-    let hidden = runner.hidden(&ids, &lengths)?;
+    let hidden = runner.forward(&Batch::new(&ids, &lengths)?)?;
     let mut rest = hidden.as_slice();
     let mut out = Vec::with_capacity(words.len());
     for (word, tokens) in words.iter().zip(&tokens) {
