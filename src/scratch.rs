@@ -17,12 +17,16 @@ pub(crate) fn bytes<const N: usize>(lens: [usize; N]) -> Result<usize> {
 /// # Errors
 /// [`Error::Scratch`] if `memory` is smaller than [`bytes`] says.
 pub(crate) fn split<const N: usize>(memory: &mut [u8], lens: [usize; N]) -> Result<[&mut [f32]; N]> {
-    let needed = bytes(lens)?;
-    let got = memory.len();
+    let (needed, got) = (bytes(lens)?, memory.len());
+    // Refused even if it happens to be aligned and would do: what works must not depend on an address.
+    let short = Error::Scratch { needed, got };
+    if got < needed {
+        return Err(short);
+    }
     let mut arena = Arena::new(memory);
     let mut buffers = lens.map(|_| &mut [] as &mut [f32]);
     for (buffer, len) in buffers.iter_mut().zip(lens) {
-        *buffer = arena.take(len).ok_or(Error::Scratch { needed, got })?;
+        *buffer = arena.take(len).ok_or(short)?;
     }
     Ok(buffers)
 }

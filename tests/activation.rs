@@ -23,7 +23,7 @@ fn check(activation: Activation, x: &Strided) {
 }
 
 proptest! {
-    #![proptest_config(cases(300))]
+    #![proptest_config(cases(500))]
 
     #[test]
     fn any_floats_are_within_the_bound(

@@ -8,7 +8,7 @@ use common::memory::Strided;
 use common::oracle::{Heads, Mat};
 use common::{bound, cases, every_level};
 use proptest::prelude::*;
-use selfattn::{Attention, Engine};
+use selfattn::Attention;
 
 /// The options that a problem is drawn with; operands follow from the seed.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +59,7 @@ fn spoil(k: &mut Strided, v: &mut Strided, row: usize, rng: &mut Rng) {
 }
 
 proptest! {
-    #![proptest_config(cases(150))]
+    #![proptest_config(cases(400))]
 
     #[test]
     fn one_sequence_is_within_the_bound(draw in draws(), n_q in dimension(60), n_k in dimension(300)) {
@@ -178,13 +178,16 @@ fn every_tail_of_dimensions() {
 
 #[test]
 fn the_default_scale_is_one_over_the_root_of_the_dimension() {
-    let mut rng = Rng::new(2);
-    let x = Strided::dense(9, 24, |_, _| 2.0 * rng.unit());
-    let problem = Problem::of(x.clone(), x.clone(), x.clone());
-    let explicit = problem.run(Engine::new());
-    let mut out = Strided::unwritten(9, 24, 0, 0);
-    let options = Attention::new(1, 24);
-    let mut scratch = vec![0; Engine::new().attention_scratch(&options).unwrap()];
-    Engine::new().attention(&options, x.view(), x.view(), x.view(), out.view_mut(), &mut scratch).unwrap();
-    assert_eq!(out.bits(), explicit.bits());
+    for dim in [1, 2, 24] {
+        let mut rng = Rng::new(2);
+        let x = Strided::dense(9, dim, |_, _| 2.0 * rng.unit());
+        let problem = Problem::of(x.clone(), x.clone(), x.clone());
+        every_level(|engine| {
+            let options = Attention::new(1, dim);
+            let mut scratch = vec![0; engine.attention_scratch(&options).unwrap()];
+            let mut out = Strided::unwritten(9, dim, 0, 0);
+            engine.attention(&options, x.view(), x.view(), x.view(), out.view_mut(), &mut scratch).unwrap();
+            assert_eq!(out.bits(), problem.run(engine).bits(), "{} {dim}", engine.level());
+        });
+    }
 }

@@ -4,12 +4,12 @@ mod common;
 
 use common::bound::max_error;
 use common::data::Rng;
-use common::encoder::{encode, encode_with, sentence_vector};
+use common::encoder::{encode, encode_with};
+use common::every_level;
+use common::memory::Strided;
 use common::model::{Model, Sizes, Spelling, safetensors};
 use common::oracle::{Mat, Real};
 use common::run::{Text, embed, hidden, hidden_in_groups, scratch_for, with_encoder};
-use common::{cases, every_level};
-use proptest::prelude::*;
 use selfattn::block::Batch;
 use selfattn::{Activation, Dtype};
 
@@ -28,33 +28,39 @@ fn random_text(model: &Model, lengths: &[usize], seed: u64) -> Text {
     Text { ids: draw(vocab), types: draw(types), lengths: lengths.to_vec() }
 }
 
-/// Hidden states and sentence vectors of all sequences by the oracle.
-fn oracle<T: Real>(model: &Model, text: &Text) -> [Mat; 2] {
-    let (mut states, mut vectors) = (Mat::zeros(0, model.sizes.hidden), Mat::zeros(0, model.sizes.hidden));
+/// The hidden states of all sequences by the oracle.
+fn oracle<T: Real>(model: &Model, text: &Text) -> Mat {
+    let mut states = Mat::zeros(0, model.sizes.hidden);
     for sequence in text.sequences() {
-        let hidden = encode::<T>(model, &sequence.ids, &sequence.types);
-        vectors.append(Mat { rows: 1, cols: hidden.cols, data: sentence_vector(&hidden) }.widen());
-        states.append(hidden.widen());
+        states.append(encode::<T>(model, &sequence.ids, &sequence.types).widen());
     }
-    [states, vectors]
+    states
 }
 
-/// Compares a model at every level, plain and packed, with the oracle; plain and packed must agree in every bit.
+/// Compares a model at every level with the oracle. Packed weights must give the bits of plain ones, and sentence vectors be
+/// the normalised means of the hidden states to the bit.
 fn check(model: &Model, text: &Text) {
-    let (truth, plain_f32) = (oracle::<f64>(model, text), oracle::<f32>(model, text));
-    let allowed: Vec<f64> = truth.iter().zip(&plain_f32).map(|(truth, plain)| GATE * max_error(plain, truth)).collect();
+    let truth = oracle::<f64>(model, text);
+    let allowed = GATE * max_error(&oracle::<f32>(model, text), &truth);
     let (config, file) = (model.config_json(), model.safetensors());
     every_level(|engine| {
+        let what = format!("{} {:?} {:?} {:?}", engine.level(), model.spelling, model.sizes, text.lengths);
         let run = |pack_for| {
-            with_encoder(&config, &file, pack_for, |encoder| [hidden(encoder, engine, text), embed(encoder, engine, text)])
+            with_encoder(&config, &file, pack_for, |encoder| {
+                [hidden(encoder, engine, text), embed(encoder, engine, text)]
+            })
         };
-        let (plain, packed) = (run(None), run(Some(engine.level())));
-        for i in 0..2 {
-            let what = format!("{} {:?} {}", engine.level(), model.spelling, ["hidden", "embed"][i]);
-            let error = max_error(&plain[i].mat(), &truth[i]);
-            assert!(error <= allowed[i], "{what}: off by {error:e}, allowed {:e}", allowed[i]);
-            assert_eq!(plain[i].bits(), packed[i].bits(), "{what}: packed weights differ from plain ones");
-        }
+        let [states, vectors] = run(None);
+        let error = max_error(&states.mat(), &truth);
+        assert!(error <= allowed, "{what}: off by {error:e}, allowed {allowed:e}");
+
+        let mut means = Strided::unwritten(vectors.rows, vectors.cols, 0, 0);
+        engine.mean_pool(states.view(), &text.lengths, means.view_mut()).unwrap();
+        engine.normalize(means.view_mut());
+        assert_eq!(vectors.bits(), means.bits(), "{what}: embed is not the mean of forward");
+
+        let packed = run(Some(engine.level()));
+        assert_eq!([states.bits(), vectors.bits()], packed.map(|x| x.bits()), "{what}: packed weights differ");
     });
 }
 
@@ -85,19 +91,16 @@ fn storage_types_may_be_mixed() {
     check(&model, &random_text(&model, &[20, 31], 9));
 }
 
-proptest! {
-    #![proptest_config(cases(25))]
-
-    #[test]
-    fn models_of_any_size_are_within_the_gate(
-        heads in 1_usize..5, head_dim in 1_usize..40, intermediate in 1_usize..150, layers in 1_usize..4,
-        spelling in proptest::sample::select(&SPELLINGS[..]), dtype in proptest::sample::select(&DTYPES[..]),
-        lengths in proptest::collection::vec(1_usize..71, 1..5), seed: u64,
-    ) {
-        // A norm over one or two numbers is ill-conditioned: what it returns is little more than a sign.
-        prop_assume!(heads * head_dim > 8);
+/// The gate compares two maxima of random errors, and one model in a thousand fails it by chance: so the seeds are fixed.
+#[test]
+fn models_of_many_sizes_are_within_the_gate() {
+    for seed in 0..40 {
+        let mut rng = Rng::new(1000 + seed);
+        let (heads, head_dim) = (1 + rng.below(4), 9 + rng.below(32));
+        let (intermediate, layers) = (1 + rng.below(150), 1 + rng.below(3));
         let sizes = Sizes { hidden: heads * head_dim, heads, intermediate, layers, ..Sizes::default() };
-        let model = Model::random(spelling, sizes, seed).stored_as(dtype);
+        let model = Model::random(SPELLINGS[rng.below(3)], sizes, seed).stored_as(DTYPES[rng.below(3)]);
+        let lengths: Vec<usize> = (0..1 + rng.below(4)).map(|_| 1 + rng.below(70)).collect();
         check(&model, &random_text(&model, &lengths, seed));
     }
 }
@@ -127,7 +130,10 @@ fn the_probe_sees_each_layers_projections() {
             let (mut seen, mut calls) = (empty(), Vec::new());
             let mut probe = |probe: selfattn::block::Probe<'_>| {
                 calls.push((probe.layer, probe.tokens.clone()));
-                seen[probe.layer].iter_mut().zip([probe.q, probe.k, probe.v]).for_each(|(all, x)| all.append(Mat::of(&x)));
+                seen[probe.layer]
+                    .iter_mut()
+                    .zip([probe.q, probe.k, probe.v])
+                    .for_each(|(all, x)| all.append(Mat::of(&x)));
             };
             encoder.forward_with(&engine, &text.batch(), out, &mut scratch, &mut probe).unwrap();
             assert_eq!(calls, [(0, 0..18), (1, 0..18), (0, 18..58), (1, 18..58)]);
@@ -135,7 +141,12 @@ fn the_probe_sees_each_layers_projections() {
                 for i in 0..3 {
                     let error = max_error(&seen[layer][i], &truth[layer][i]);
                     let allowed = GATE * max_error(&plain[layer][i], &truth[layer][i]);
-                    assert!(error <= allowed, "{} layer {layer}, {}: {error:e} > {allowed:e}", engine.level(), "qkv".split_at(i).1);
+                    assert!(
+                        error <= allowed,
+                        "{} layer {layer}, {}: {error:e} > {allowed:e}",
+                        engine.level(),
+                        "qkv".split_at(i).1
+                    );
                 }
             }
         });
@@ -149,7 +160,7 @@ fn without_type_ids_all_are_of_type_zero() {
     with_encoder(&model.config_json(), &model.safetensors(), None, |encoder| {
         every_level(|engine| {
             let expected = hidden(encoder, engine, &text);
-            let mut out = common::memory::Strided::unwritten(4, model.sizes.hidden, 0, 0);
+            let mut out = Strided::unwritten(4, model.sizes.hidden, 0, 0);
             let batch = Batch::new(&text.ids, &text.lengths).unwrap();
             encoder.forward(&engine, &batch, out.view_mut(), &mut scratch_for(encoder, engine, 4)).unwrap();
             assert_eq!(out.bits(), expected.bits());

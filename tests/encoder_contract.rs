@@ -35,7 +35,8 @@ fn a_sentence_alone_has_the_bits_it_has_in_a_batch() {
                 let (states, vectors) = (hidden(encoder, engine, &text), embed(encoder, engine, &text));
                 let mut start = 0;
                 for (i, alone) in text.sequences().iter().enumerate() {
-                    let rows: Vec<u32> = (start..start + alone.ids.len()).flat_map(|row| states.row_bits(row)).collect();
+                    let rows: Vec<u32> =
+                        (start..start + alone.ids.len()).flat_map(|row| states.row_bits(row)).collect();
                     start += alone.ids.len();
                     let what = format!("{} {} sentence {i}", engine.level(), dtype.name());
                     assert_eq!(hidden(encoder, engine, alone).bits(), rows, "{what}");
@@ -272,7 +273,8 @@ fn a_tensor_too_many_is_refused() {
             let any = tensors["encoder.layer.1.output.dense.bias"].clone();
             tensors.insert(name.to_owned(), any);
         });
-        let index = Model::random(Spelling::Bert, Sizes::default(), 1).tensors.keys().filter(|n| n.as_str() < name).count();
+        let index =
+            Model::random(Spelling::Bert, Sizes::default(), 1).tensors.keys().filter(|n| n.as_str() < name).count();
         assert_eq!(error, Error::UnknownTensor { index }, "{name}");
     }
 }

@@ -138,7 +138,7 @@ where
 }
 
 proptest! {
-    #![proptest_config(cases(200))]
+    #![proptest_config(cases(500))]
 
     #[test]
     fn f32_weights_are_within_the_bound(case in any_case()) {

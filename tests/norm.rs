@@ -6,6 +6,7 @@ use common::bound;
 use common::data::{Rng, Values, dimension};
 use common::memory::Strided;
 use common::oracle::{self, Mat};
+use common::pools::every_pool;
 use common::{cases, every_level};
 use proptest::prelude::*;
 use selfattn::{Engine, Error};
@@ -38,7 +39,7 @@ impl Norm {
 }
 
 proptest! {
-    #![proptest_config(cases(300))]
+    #![proptest_config(cases(800))]
 
     #[test]
     fn layer_norm_is_within_the_bound(
@@ -101,6 +102,31 @@ fn every_length_at_every_offset() {
             check_normalize(&x);
         }
     }
+}
+
+/// Many rows: enough to be handed out to threads.
+#[test]
+fn neither_neighbours_nor_threads_change_a_bit() {
+    let mut rng = Rng::new(8);
+    let norm = Norm::random(45, 1e-5, &mut rng);
+    let x = Strided::new(301, 45, 2, 1, |_, _| rng.unit());
+    norm.check(&x, 1);
+    let run = |engine: Engine<'_>, x: &Strided| {
+        let mut out = Strided::unwritten(x.rows, x.cols, 1, 0);
+        engine.layer_norm(x.view(), &norm.weight, &norm.bias, norm.eps, out.view_mut()).unwrap();
+        out.assert_guards();
+        out
+    };
+    every_level(|engine| {
+        let all = run(engine, &x);
+        for (name, pool) in &every_pool() {
+            assert_eq!(run(engine.with_pool(&**pool), &x).bits(), all.bits(), "{} {name}", engine.level());
+        }
+        for i in [0, 31, 32, 300] {
+            let alone = Strided::dense(1, 45, |_, j| x.view().row(i)[j]);
+            assert_eq!(run(engine, &alone).bits(), all.row_bits(i), "{} row {i}", engine.level());
+        }
+    });
 }
 
 #[test]

@@ -17,7 +17,8 @@ where
 {
     let mut rng = Rng::new(seed);
     let table = Strided::<E>::new(rows, cols, gap, 5, |_, _| Values::Mixed.sample_as::<E>(&mut rng));
-    let expected = Mat::new(ids.len(), cols, |i, j| table.mat()[(ids[i] as usize, j)]);
+    let values = table.mat();
+    let expected = Mat::new(ids.len(), cols, |i, j| values[(ids[i] as usize, j)]);
     every_level(|engine| {
         let mut out = Strided::unwritten(ids.len(), cols, gap, 2);
         engine.gather(&table.matrix(), ids, out.view_mut()).unwrap();
@@ -27,7 +28,7 @@ where
 }
 
 proptest! {
-    #![proptest_config(cases(200))]
+    #![proptest_config(cases(500))]
 
     #[test]
     fn gathered_rows_are_exact(

@@ -26,7 +26,7 @@ fn row(logits: &[f32]) -> Strided {
 }
 
 proptest! {
-    #![proptest_config(cases(400))]
+    #![proptest_config(cases(1000))]
 
     #[test]
     fn random_rows_are_within_the_bound(

@@ -87,9 +87,10 @@ impl Engine<'_> {
     pub fn normalize(&self, mut x: MatMut<'_>) {
         for i in 0..x.rows() {
             let row = x.row_mut(i);
-            let norm = libm::sqrtf(self.dot_of(row, row));
-            if norm > 0.0 {
-                self.level().dispatch(Scale { factor: 1.0 / norm, row });
+            let norm = libm::sqrt(dot_f64(row, row));
+            if norm != 0.0 {
+                let factor = 1.0 / norm;
+                row.iter_mut().for_each(|x| *x = (f64::from(*x) * factor) as f32);
             }
         }
     }
@@ -100,14 +101,15 @@ impl Engine<'_> {
     /// [`Error::Shape`] if their lengths differ.
     pub fn dot(&self, a: &[f32], b: &[f32]) -> Result<f32> {
         same("b", a.len(), b.len())?;
-        Ok(self.dot_of(a, b))
-    }
-
-    fn dot_of(&self, a: &[f32], b: &[f32]) -> f32 {
         let mut out = [0.0];
         self.level().dispatch(Gemv { w: MatRef::from_row(a), x: b, y: &mut out });
-        out[0]
+        Ok(out[0])
     }
+}
+
+/// The dot product where its range matters more than its speed: the square of every f32 is an f64 that is not 0 or infinite.
+pub(crate) fn dot_f64(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
 }
 
 /// All ids are below `vocab`.

@@ -129,6 +129,9 @@ impl<'a> Packed<'a> {
     /// [`Error::Scratch`] if `memory` is smaller than [`Packed::bytes`] says, [`Error::Overflow`] as there.
     pub fn new(level: Level, weights: &Matrix<'_>, memory: &'a mut [u8]) -> Result<Self> {
         let (needed, got) = (Self::bytes(level, weights)?, memory.len());
+        if got < needed {
+            return Err(Error::Scratch { needed, got });
+        }
         Self::within(level, weights, &mut Arena::new(memory))?.ok_or(Error::Scratch { needed, got })
     }
 

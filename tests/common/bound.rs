@@ -49,14 +49,15 @@ pub fn activation(activation: Activation, x: f64, error: f64) -> f64 {
     }
 }
 
-/// What the rest of softmax adds to the error of one exponential, relatively: the number of terms bounds the roundings of the
-/// sum, and the number of times the maximum may have moved, each time with a factor that is itself an exponential.
+/// What the rest of softmax adds to the error of one exponential, relatively: the sum rounds with each term, and again each
+/// time the maximum has moved, with a factor that is itself an exponential.
 fn softmax_sum(terms: usize, per_move: usize) -> f64 {
-    let moves = terms / per_move + 2;
+    let moves = terms.div_ceil(per_move);
     gamma(terms + moves) + moves as f64 * (EXP + U)
 }
 
-/// Floats in the narrowest register: no lane sees its maximum move more often than once a register.
+/// Floats in the narrowest register: each moves a lane's maximum at most once. The first has no sum to rescale yet, but the
+/// lanes are brought to one maximum at the end.
 const NARROWEST: usize = 4;
 
 /// How far each weight of a softmax row may be off.
@@ -112,7 +113,7 @@ fn attention_weights(heads: &Heads, logits: &[f64], magnitudes: &[f64]) -> Vec<f
     logits.iter().zip(magnitudes).map(off).collect()
 }
 
-/// Keys between two moves of the maximum, at least.
+/// Keys that are taken together, at least: they move the maximum at most once.
 const KEYS: usize = 16;
 
 /// How far each element of attention may be off.

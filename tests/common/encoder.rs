@@ -1,7 +1,7 @@
 //! The encoder of the BERT family as the papers have it, one sequence at a time.
 
 use super::model::Model;
-use super::oracle::{Heads, Mat, Real, activate, layer_norm, matmul, mean_row, normalize};
+use super::oracle::{Heads, Mat, Real, activate, layer_norm, matmul};
 
 /// The hidden states of a sequence after the last layer.
 pub fn encode<T: Real>(model: &Model, ids: &[u32], types: &[u32]) -> Mat<T> {
@@ -17,11 +17,6 @@ pub fn encode_with<T: Real>(
 ) -> Mat<T> {
     let oracle = Oracle { model };
     (0..model.sizes.layers).fold(oracle.embed(ids, types), |x, layer| oracle.layer(layer, &x, look))
-}
-
-/// The mean of the hidden states, of length 1.
-pub fn sentence_vector<T: Real>(hidden: &Mat<T>) -> Vec<T> {
-    normalize(&mean_row(hidden))
 }
 
 struct Oracle<'a> {

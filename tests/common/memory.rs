@@ -1,5 +1,6 @@
 //! Memory as the library meets it: strided matrices with guarded gaps, bytes at any alignment.
 
+use std::fmt;
 use std::ops::{Deref, DerefMut, Range};
 
 use half::{bf16, f16};
@@ -12,14 +13,25 @@ const GUARD: u32 = 0x7FC5_A5A5;
 /// Guard elements after the last row.
 const AFTER: usize = 19;
 
+/// As many numbers are still readable in a failure's message.
+const FEW: usize = 16;
+
 /// A matrix in memory with `gap` guard elements between rows, `offset` before the first and some after the last.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Strided<E = f32> {
     data: Vec<E>,
     offset: usize,
     pub rows: usize,
     pub cols: usize,
     stride: usize,
+}
+
+/// The shape, and the numbers of a small one.
+impl<E: Element> fmt::Debug for Strided<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} x {} (rows {} apart)", self.rows, self.cols, self.stride)?;
+        if self.rows * self.cols <= FEW { write!(f, " {:?}", Mat::<f64>::of(&self.view()).data) } else { Ok(()) }
+    }
 }
 
 impl<E: Element> Strided<E> {

@@ -31,9 +31,12 @@ pub fn every_level(test: impl Fn(Engine<'static>)) {
     }
 }
 
-/// A proptest configuration of that many cases. Failures print their shape and seed, so nothing is kept in files.
+/// A proptest configuration of that many cases, or as many as the environment variable `PROPTEST_CASES` says. Failures print
+/// their shape and seed, so nothing is kept in files.
 pub fn cases(cases: u32) -> Config {
-    Config { cases, failure_persistence: None, max_shrink_iters: 2000, ..Config::default() }
+    let default = Config::default();
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { cases };
+    Config { cases, failure_persistence: None, max_shrink_iters: 2000, ..default }
 }
 
 /// The bits of floats: equality that tells -0 from 0 and a NaN from nothing.

@@ -41,12 +41,12 @@ unsafe impl Pool for Backwards {
 /// The pools whose results must be the bits of one thread.
 pub fn every_pool() -> Vec<(String, Box<dyn Pool>)> {
     let mut pools: Vec<(String, Box<dyn Pool>)> = Vec::new();
-    for threads in [1, 2, 3, 4] {
+    for threads in [1, 2, 4] {
         pools.push((format!("{threads} threads"), Box::new(Threads(threads))));
-        pools.push((format!("{threads} tasks backwards"), Box::new(Backwards(threads))));
         #[cfg(feature = "rayon")]
         pools.push((format!("{threads} threads of rayon"), Box::new(selfattn::RayonPool::new(threads).unwrap())));
     }
+    pools.push(("3 tasks backwards".to_owned(), Box::new(Backwards(3))));
     pools
 }
 

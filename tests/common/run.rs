@@ -10,7 +10,7 @@ use super::memory::{Bytes, Strided};
 pub fn with_encoder<T>(config: &str, file: &[u8], pack_for: Option<Level>, f: impl FnOnce(&Encoder) -> T) -> T {
     let config = EncoderConfig::from_json(config.as_bytes()).unwrap();
     let tensors = SafeTensors::new(file).unwrap();
-    let mut memory = Bytes::new(0, 0);
+    let mut memory;
     let mut layers = vec![Layer::default(); config.layers];
     let mut encoder = Encoder::bind(&config, &tensors, &mut layers).unwrap();
     if let Some(level) = pack_for {

@@ -38,11 +38,10 @@ pub fn run(args: &SimilarArgs) -> Result<()> {
             eprintln!("{}", model.tokenizer.notice("the query", from));
         }
         let query = embed(runner, &[query])?;
-        let engine = *runner.engine();
         let mut best = Best { limit: args.k.get(), matches: Vec::new() };
         for_each_chunk(&mut source, model, runner, false, |chunk| {
             for text in chunk.iter().filter(|text| !text.text.text.trim().is_empty()) {
-                best.offer(selfattn::lecture::cosine(&engine, &query, text.vector)?, text);
+                best.offer(selfattn::lecture::cosine(&query, text.vector)?, text);
             }
             Ok(())
         })?;

@@ -48,7 +48,7 @@ pub fn new_representation(
     let mut scratch = vec![0; parameter_free_scratch(runner.engine(), rows)?];
     parameter_free(runner.engine(), rows, MatMut::new(&mut new, n, d)?, &mut scratch)?;
     let pairs = rows.iter_rows().zip(new.chunks_exact(d));
-    let cosine = pairs.map(|(old, new)| cosine(runner.engine(), old, new)).collect::<selfattn::Result<_>>()?;
+    let cosine = pairs.map(|(old, new)| cosine(old, new)).collect::<selfattn::Result<_>>()?;
     Ok(ParameterFree { weights: square(&weights, n), cosine })
 }
 

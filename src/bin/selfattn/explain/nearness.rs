@@ -38,10 +38,9 @@ pub fn contextual(
         });
     }
     let alone = alone(model, runner, &texts)?;
-    let engine = *runner.engine();
     let mut report = Contextual { near, words: Vec::new() };
     let to_near = |vector: &[f32], of: fn(&Alone) -> &[f32]| {
-        let cosines = alone[..report.near.len()].iter().map(|other| cosine(&engine, vector, of(other)));
+        let cosines = alone[..report.near.len()].iter().map(|other| cosine(vector, of(other)));
         cosines.collect::<selfattn::Result<Vec<f32>>>()
     };
     for (index, (word, row)) in words.iter().zip(rows.chunks_exact(width)).enumerate() {
@@ -49,7 +48,7 @@ pub fn contextual(
         let before = to_near(row, |other| &other.table)?;
         let after = to_near(&here, |other| &other.hidden)?;
         let change = after.iter().zip(&before).map(|(after, before)| after - before).collect();
-        let alone = cosine(&engine, &here, &alone[place[word.text.as_str()]].hidden)?;
+        let alone = cosine(&here, &alone[place[word.text.as_str()]].hidden)?;
         report.words.push(Nearness { word: word.text.clone(), index, alone, before, after, change });
     }
     Ok(report)
