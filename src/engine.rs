@@ -32,32 +32,46 @@ unsafe impl Pool for Serial {
     }
 }
 
-/// A pool of threads of its own, by rayon.
+/// Threads by rayon: workers of its own and the thread that calls.
 #[cfg(feature = "rayon")]
 #[derive(Debug)]
-pub struct RayonPool(rayon::ThreadPool);
+pub struct RayonPool {
+    workers: rayon::ThreadPool,
+    threads: usize,
+}
 
 #[cfg(feature = "rayon")]
 impl RayonPool {
-    /// A pool of `threads` threads; 0 means one for each core.
+    /// A pool of `threads` threads, the caller's among them; 0 means one for each core.
     ///
     /// # Errors
     /// What the operating system answers when it gives no threads.
     pub fn new(threads: usize) -> core::result::Result<Self, rayon::ThreadPoolBuildError> {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build().map(Self)
+        let cores = || std::thread::available_parallelism().map_or(1, core::num::NonZero::get);
+        let threads = if threads == 0 { cores() } else { threads };
+        // rayon takes 0 for "one for each core"; a single thread never calls its worker.
+        let workers = rayon::ThreadPoolBuilder::new().num_threads((threads - 1).max(1)).build()?;
+        Ok(Self { workers, threads })
     }
 }
 
-// SAFETY: `for_each` over a range visits each index once and returns when all are done.
+// SAFETY: index 0 and one spawned task for each other index; the scope returns when all are done.
 #[cfg(feature = "rayon")]
 unsafe impl Pool for RayonPool {
     fn threads(&self) -> usize {
-        self.0.current_num_threads()
+        self.threads
     }
 
     fn run(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
-        use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
-        self.0.install(|| (0..tasks).into_par_iter().with_max_len(1).for_each(task));
+        // The caller takes its part: waking one more thread costs more than many a task.
+        self.workers.in_place_scope(|scope| {
+            for i in 1..tasks {
+                scope.spawn(move |_| task(i));
+            }
+            if tasks > 0 {
+                task(0);
+            }
+        });
     }
 }
 

@@ -53,8 +53,8 @@ proptest! {
     ) {
         let mut rng = Rng::new(seed);
         let a: Vec<f32> = (0..d).map(|_| rng.unit() * 2_f32.powi(exponents.0)).collect();
-        let scale = 2_f32.powi(exponents.1 - exponents.0);
-        let b: Vec<f32> = if alike { a.iter().map(|x| x * -scale).collect() } else {
+        let scale = -2_f64.powi(exponents.1 - exponents.0);
+        let b: Vec<f32> = if alike { a.iter().map(|&x| (f64::from(x) * scale) as f32).collect() } else {
             (0..d).map(|_| rng.unit() * 2_f32.powi(exponents.1)).collect()
         };
         let (x, y): (Mat, Mat) = (Mat::of_row(&a), Mat::of_row(&b));

@@ -102,6 +102,8 @@ mod unix {
             let tiny = Tiny::new();
             let mut command = tiny.command(&["embed", "-", "--out", "v.jsonl"]);
             let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+            // Held open: `wait` would close it, and the program might come to its own end before it sees the signal.
+            let _input = child.stdin.take();
             let start = Instant::now();
             while files(&tiny.path(".")).len() < 2 {
                 assert!(start.elapsed() < Duration::from_secs(60), "no temporary file");
