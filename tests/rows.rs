@@ -9,7 +9,7 @@ use common::oracle::{self, Mat};
 use common::{cases, every_level};
 use half::{bf16, f16};
 use proptest::prelude::*;
-use selfattn::{Element, Engine, Error};
+use selfattn::{Activation, Element, Engine, Error, MatMut, MatRef};
 
 fn check_gather<E: Element>(rows: usize, cols: usize, gap: usize, ids: &[u32], seed: u64)
 where
@@ -97,4 +97,19 @@ fn mean_pool_names_what_does_not_fit() {
     assert_eq!(refusal(&[1, 3], [1, 3]), Error::Shape { arg: "out", expected: 2, got: 1 });
     assert_eq!(refusal(&[1, 3], [2, 4]), Error::Shape { arg: "out", expected: 3, got: 4 });
     assert_eq!(refusal(&[2, usize::MAX], [2, 3]), Error::Overflow { arg: "lengths" });
+}
+
+/// A matrix without columns takes no memory, however many rows it claims: there is nothing to do, and it is done at once.
+#[test]
+fn rows_without_elements_are_done_at_once() {
+    const HUGE: usize = usize::MAX;
+    let empty = || MatMut::new(&mut [], HUGE, 0).unwrap();
+    let view = MatRef::new(&[], HUGE, 0).unwrap();
+    every_level(|engine| {
+        engine.softmax(empty());
+        engine.normalize(empty());
+        engine.activate(Activation::Gelu, empty());
+        assert_eq!(engine.layer_norm(view, &[], &[], 1e-5, empty()), Ok(()));
+        assert_eq!(engine.mean_pool(view, &[HUGE], MatMut::new(&mut [], 1, 0).unwrap()), Ok(()));
+    });
 }

@@ -59,7 +59,8 @@ impl<E: Load> Panel<E> {
                 let lines = (self.lines - p).min(S::LANES);
                 // SAFETY: the block lies within the extents above.
                 unsafe {
-                    let src = self.src.wrapping_add(i * self.stride + p);
+                    // Wrapping: past the last row nothing is read, and the stride of a single row may be anything.
+                    let src = self.src.wrapping_add(i.wrapping_mul(self.stride).wrapping_add(p));
                     transpose_block(s, src, self.stride, [rows, lines], self.dst.add(p * self.width + i), self.width);
                 }
             }

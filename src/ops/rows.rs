@@ -10,12 +10,17 @@ use crate::kernel::softmax::Softmax;
 use crate::ops::{covers, same};
 use crate::view::{MatMut, MatRef, Matrix, for_each_type};
 
+/// Rows that have elements. A matrix without columns takes no memory, so it may have more rows than could ever be counted.
+fn rows_of(x: &MatMut<'_>) -> core::ops::Range<usize> {
+    if x.cols() == 0 { 0..0 } else { 0..x.rows() }
+}
+
 impl Engine<'_> {
     /// Softmax of every row, in place.
     ///
     /// -inf has the weight 0; a row of nothing but -inf becomes zeros; a NaN or +inf makes its whole row NaN.
     pub fn softmax(&self, mut x: MatMut<'_>) {
-        for i in 0..x.rows() {
+        for i in rows_of(&x) {
             self.level().dispatch(Softmax { row: x.row_mut(i) });
         }
     }
@@ -38,7 +43,7 @@ impl Engine<'_> {
 
     /// Applies an activation to every element.
     pub fn activate(&self, activation: Activation, mut x: MatMut<'_>) {
-        for i in 0..x.rows() {
+        for i in rows_of(&x) {
             self.level().dispatch(Activate { activation, row: x.row_mut(i) });
         }
     }
@@ -71,6 +76,9 @@ impl Engine<'_> {
         covers("lengths", lengths, x.rows())?;
         same("out", lengths.len(), out.rows())?;
         same("out", x.cols(), out.cols())?;
+        if x.cols() == 0 {
+            return Ok(());
+        }
         let mut rows = x.iter_rows();
         for (i, &len) in lengths.iter().enumerate() {
             let mean = out.row_mut(i);
@@ -85,7 +93,7 @@ impl Engine<'_> {
 
     /// Scales every row to the Euclidean norm 1; a row of zeros stays.
     pub fn normalize(&self, mut x: MatMut<'_>) {
-        for i in 0..x.rows() {
+        for i in rows_of(&x) {
             let row = x.row_mut(i);
             let norm = libm::sqrt(dot_f64(row, row));
             if norm != 0.0 {
