@@ -57,7 +57,7 @@ where
         let mut memory = vec![0; Packed::bytes(engine.level(), &weights.matrix()).unwrap()];
         let packed = Packed::new(engine.level(), &weights.matrix(), &mut memory).unwrap();
         for (how, weights) in [("packed", Weights::Packed(packed)), ("plain", Weights::Plain(weights.matrix()))] {
-            let mut scratch = vec![0; engine.matmul_scratch(&weights).unwrap()];
+            let mut scratch = vec![0; engine.matmul_scratch(512, selfattn::Dtype::F32, &weights).unwrap()];
             for m in TOKENS {
                 let (a, mut out) = (random::<f32>(m, k), random::<f32>(m, n));
                 bench.run(engine, &format!("{how} {dtype} {m}x{k}x{n}"), (2 * m * k * n) as u64, || {

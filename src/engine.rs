@@ -144,7 +144,7 @@ impl core::fmt::Debug for Engine<'_> {
 }
 
 /// The `part`-th of `parts` contiguous pieces of `0..items`, whose lengths differ by at most one.
-fn part_of(items: usize, part: usize, parts: usize) -> Range<usize> {
+pub(crate) fn part_of(items: usize, part: usize, parts: usize) -> Range<usize> {
     let (base, longer) = (items / parts, items % parts);
     let start = part * base + part.min(longer);
     start..start + base + usize::from(part < longer)

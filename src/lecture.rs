@@ -1,9 +1,10 @@
 //! The steps by which self-attention is taught, as calls: how similar words are, what each becomes as the mean of the others,
 //! and how near two vectors stand. The learned step is the [encoder](crate::block::Encoder).
 
+use crate::element::Dtype;
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::kernel::matmul::Epilogue;
+use crate::kernel::output::Epilogue;
 use crate::ops::attention::Attention;
 use crate::ops::rows::dot_f64;
 use crate::ops::same;
@@ -15,7 +16,7 @@ use crate::view::{MatMut, MatRef};
 /// # Errors
 /// [`Error::Overflow`](crate::Error::Overflow) if that does not fit in `usize`.
 pub fn similarity_scratch(engine: &Engine<'_>, words: MatRef<'_>) -> Result<usize> {
-    engine.matmul_scratch(&Weights::from(words))
+    engine.matmul_scratch(words.rows(), Dtype::F32, &Weights::from(words))
 }
 
 /// Dot-product similarity: `out[i][j]` is the dot product of words `i` and `j`. `words` is `n x d`, `out` is `n x n`.

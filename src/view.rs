@@ -268,6 +268,24 @@ impl Matrix<'_> {
     }
 }
 
+impl<'a> From<MatRef<'a, f32>> for Matrix<'a> {
+    fn from(view: MatRef<'a, f32>) -> Self {
+        Self::F32(view)
+    }
+}
+
+impl<'a> From<MatRef<'a, f16>> for Matrix<'a> {
+    fn from(view: MatRef<'a, f16>) -> Self {
+        Self::F16(view)
+    }
+}
+
+impl<'a> From<MatRef<'a, bf16>> for Matrix<'a> {
+    fn from(view: MatRef<'a, bf16>) -> Self {
+        Self::Bf16(view)
+    }
+}
+
 impl Default for Matrix<'_> {
     /// The matrix without rows.
     fn default() -> Self {

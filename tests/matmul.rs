@@ -104,7 +104,8 @@ impl<E: Element> Operands<E> {
 
 /// Runs a product with exactly the scratch it asks for, dirty and misaligned.
 fn product(engine: Engine<'_>, a: MatRef<'_>, weights: &Weights<'_>, epilogue: &Epilogue<'_>, out: MatMut<'_>) {
-    let mut scratch = Bytes::new(engine.matmul_scratch(weights).unwrap(), 1);
+    let a: Matrix<'_> = a.into();
+    let mut scratch = Bytes::new(engine.matmul_scratch(a.rows(), a.dtype(), weights).unwrap(), 1);
     engine.matmul(a, weights, epilogue, out, &mut scratch).unwrap();
 }
 

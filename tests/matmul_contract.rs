@@ -30,7 +30,7 @@ fn the_state_of_the_scratch_has_no_influence() {
     let (a, weights) = (random(M, K, 1), random::<f32>(N, K, 2));
     let weights = Weights::from(weights.view());
     every_level(|engine| {
-        let needed = engine.matmul_scratch(&weights).unwrap();
+        let needed = engine.matmul_scratch(M, f32::DTYPE, &weights).unwrap();
         let mut clean = Bytes::new(needed, 0);
         clean.fill(0);
         let expected = product(engine, &a, &weights, &mut clean);
@@ -46,7 +46,7 @@ fn a_byte_of_scratch_too_few_is_refused() {
     let (a, weights) = (random::<f32>(3, K, 1), random::<f32>(N, K, 2));
     let plain = Weights::from(weights.view());
     every_level(|engine| {
-        let needed = engine.matmul_scratch(&plain).unwrap();
+        let needed = engine.matmul_scratch(3, f32::DTYPE, &plain).unwrap();
         let mut scratch = Bytes::new(needed - 1, 0);
         let mut out = Strided::unwritten(3, N, 0, 0);
         let result = engine.matmul(a.view(), &plain, &Epilogue::default(), out.view_mut(), &mut scratch);
@@ -60,7 +60,7 @@ fn a_byte_of_scratch_too_few_is_refused() {
 
         let mut memory = Bytes::new(needed, 1);
         let packed = Packed::new(engine.level(), &weights.matrix(), &mut memory).unwrap();
-        assert_eq!(engine.matmul_scratch(&packed.into()), Ok(0));
+        assert_eq!(engine.matmul_scratch(3, f32::DTYPE, &packed.into()), Ok(0));
     });
 }
 
@@ -76,7 +76,7 @@ fn threads_do_not_change_a_bit() {
             let expected = product(engine, &a, &packed, &mut []);
             for (name, pool) in &every_pool() {
                 let engine = engine.with_pool(&**pool);
-                let mut scratch = Bytes::new(engine.matmul_scratch(&plain).unwrap(), 0);
+                let mut scratch = Bytes::new(engine.matmul_scratch(M, f32::DTYPE, &plain).unwrap(), 0);
                 assert_eq!(product(engine, &a, &plain, &mut scratch), expected, "{engine:?} {name}, plain");
                 assert_eq!(product(engine, &a, &packed, &mut []), expected, "{engine:?} {name}, packed");
             }
@@ -149,7 +149,7 @@ fn products_without_elements_are_done_at_once() {
     for (m, k, n) in [(0, 3, 5), (0, 0, 0), (4, 0, 0), (HUGE, 0, 0), (0, HUGE, 0), (0, 0, HUGE)] {
         every_level(|engine| {
             let weights = Weights::from(if n * k == 0 { empty(n, k) } else { MatRef::new(&[1.0; 15], n, k).unwrap() });
-            let mut scratch = Bytes::new(engine.matmul_scratch(&weights).unwrap(), 0);
+            let mut scratch = Bytes::new(engine.matmul_scratch(m, f32::DTYPE, &weights).unwrap(), 0);
             let out = MatMut::new(&mut [], m, n).unwrap();
             let result = engine.matmul(empty(m, k), &weights, &Epilogue::default(), out, &mut scratch);
             assert_eq!(result, Ok(()), "{} {m} x {k} x {n}", engine.level());
@@ -164,7 +164,7 @@ fn the_stride_of_a_single_row_is_never_used() {
     every_level(|engine| {
         let mut out = [f32::NAN];
         let weights = Weights::from(MatRef::with_stride(&w, 1, 3, usize::MAX).unwrap());
-        let mut scratch = Bytes::new(engine.matmul_scratch(&weights).unwrap(), 0);
+        let mut scratch = Bytes::new(engine.matmul_scratch(1, f32::DTYPE, &weights).unwrap(), 0);
         let a = MatRef::with_stride(&a, 1, 3, usize::MAX).unwrap();
         let view = MatMut::with_stride(&mut out, 1, 1, usize::MAX).unwrap();
         engine.matmul(a, &weights, &Epilogue::default(), view, &mut scratch).unwrap();
@@ -179,7 +179,7 @@ fn sizes_that_overflow_are_refused_by_query_and_call_alike() {
     every_level(|engine| {
         let engine = engine.with_pool(&Vast);
         let overflow = Error::Overflow { arg: "scratch" };
-        assert_eq!(engine.matmul_scratch(&plain), Err(overflow));
+        assert_eq!(engine.matmul_scratch(2, f32::DTYPE, &plain), Err(overflow));
         let mut out = Strided::unwritten(2, 7, 0, 0);
         let result = engine.matmul(a.view(), &plain, &Epilogue::default(), out.view_mut(), &mut [0; 4096]);
         assert_eq!(result, Err(overflow));

@@ -6,6 +6,7 @@ use crate::block::batch::Batch;
 use crate::block::encoder::Encoder;
 use crate::block::linear::Workspace;
 use crate::block::self_attention::{Projected, SelfAttention};
+use crate::element::Dtype;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::ops::attention::{Attention, Sequences};
@@ -80,7 +81,7 @@ impl Encoder<'_, '_> {
         let projections = hidden.checked_mul(SelfAttention::WIDTH).ok_or(overflow)?;
         let mut scratch = engine.attention_scratch(&self.attention(&[]))?;
         for linear in self.layers.iter().flat_map(|layer| layer.linears()) {
-            scratch = scratch.max(engine.matmul_scratch(&linear.weights)?);
+            scratch = scratch.max(engine.matmul_scratch(tokens, Dtype::F32, &linear.weights)?);
         }
         let vector = hidden.max(inner);
         Ok(Plan { floats: [times(hidden)?, times(hidden)?, times(projections.max(inner))?, vector, vector], scratch })

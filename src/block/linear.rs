@@ -3,7 +3,7 @@
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::kernel::Activation;
-use crate::kernel::matmul::Epilogue;
+use crate::kernel::output::Epilogue;
 use crate::ops::weights::{Packed, Weights};
 use crate::scratch::Arena;
 use crate::simd::Level;
@@ -24,7 +24,7 @@ impl<'w> Tensors<'_, 'w> {
     }
 
     pub fn linear(&self, weight: Part, bias: Part, outputs: usize, inputs: usize) -> Result<Linear<'w>> {
-        let weights = Weights::Plain(self.matrix(weight, outputs, inputs)?);
+        let weights = self.matrix(weight, outputs, inputs)?.into();
         Ok(Linear { weights, bias: self.matrix(bias, 1, outputs)? })
     }
 
@@ -66,15 +66,15 @@ impl<'w> Linear<'w> {
     /// Bytes of packed weights, on top of `sum`. Layers that are packed already need none.
     pub fn add_packed_bytes(&self, level: Level, sum: usize) -> Result<usize> {
         match &self.weights {
-            Weights::Plain(matrix) => Packed::add_bytes(level, matrix, sum),
+            Weights::Plain(plain) => Packed::add_bytes(level, plain, sum),
             Weights::Packed(_) => Ok(sum),
         }
     }
 
     /// Packs the weights into an arena of [`Self::add_packed_bytes`].
     pub fn pack(&mut self, level: Level, arena: &mut Arena<'w>) -> Result<()> {
-        if let Weights::Plain(matrix) = &self.weights {
-            let packed = Packed::within(level, matrix, arena)?.ok_or(Error::Overflow { arg: "memory" })?;
+        if let Weights::Plain(plain) = &self.weights {
+            let packed = Packed::within(level, plain, arena)?.ok_or(Error::Overflow { arg: "memory" })?;
             self.weights = Weights::Packed(packed);
         }
         Ok(())

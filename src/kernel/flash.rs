@@ -20,7 +20,7 @@ use core::ops::Range;
 
 use crate::kernel::pack::{MAX_LANES, transpose_block};
 use crate::kernel::softmax::finite_max;
-use crate::kernel::tile::{Ahead, tile, with_registers, with_rows};
+use crate::kernel::tile::{Ahead, MultiplyAdd, tile, with_registers, with_rows};
 use crate::kernel::{Strided, each, map};
 use crate::simd::{Op, Simd, math};
 
@@ -194,7 +194,7 @@ impl<S: Simd, const NV: usize> Block<S, NV> {
             with_rows!(S, (keys.len() - i).min(S::MR), MR => {
                 // SAFETY: the keys exist, and the panel has `d` lines.
                 unsafe {
-                    let rows = tile::<S, f32, MR, NV>(self.s, d, k.at(keys.start + i, 0), panel, Ahead::NONE);
+                    let rows = tile::<S, MultiplyAdd<f32>, MR, NV>(self.s, [[self.s.splat(0.0); NV]; MR], d, k.at(keys.start + i, 0), panel, &mut Ahead::none());
                     for (line, row) in rows.into_iter().enumerate() {
                         self.put(self.buffers.scores, i + line, row);
                     }
@@ -300,7 +300,7 @@ impl<S: Simd, const NV: usize> Block<S, NV> {
             with_rows!(S, (dv - i).min(S::MR), MR => {
                 // SAFETY: the values exist, and the panel has `common` lines.
                 unsafe {
-                    let rows = tile::<S, f32, MR, NV>(self.s, common, values.at(i, 0), panel, Ahead::NONE);
+                    let rows = tile::<S, MultiplyAdd<f32>, MR, NV>(self.s, [[self.s.splat(0.0); NV]; MR], common, values.at(i, 0), panel, &mut Ahead::none());
                     for (line, row) in rows.into_iter().enumerate() {
                         let old = self.lines(self.buffers.output, i + line);
                         self.put(self.buffers.output, i + line, each!(old[0]; NV, j => self.s.add(old[j], row[j])));

@@ -1,54 +1,159 @@
-//! Matrix times vector, `y = W x`, with the rows of W as files have them: every output is a dot product of two contiguous rows.
+//! Matrix times vector with weights as files have them, bound by the memory that they stream from.
 //!
-//! Bound by the memory that W streams from, so rows are taken a few at a time: each register of `x` serves all of them.
+//! With a row for each output, every output is a dot product of two contiguous rows. A few rows side by side share each
+//! register of `x`; weights that come from memory are read in one stream instead, which is what prefetchers are best at.
+//! With a column for each output, rows of the weights are added to the result, each times its element of `x`.
 
-use crate::element::Load;
-use crate::kernel::each;
-use crate::kernel::map::{load, registers};
+use crate::element::{Dtype, Load};
+use crate::engine::Engine;
+use crate::kernel::map::{load, registers, store};
+use crate::kernel::pack::strided;
+use crate::kernel::rhs::Plain;
+use crate::kernel::{Shared, Strided, each};
 use crate::simd::{Op, Simd};
-use crate::view::MatRef;
+use crate::view::for_each_type;
 
+/// Outputs that a task computes at least.
+const GRAIN: usize = 256;
+/// Sums of each row, one register each: they are added at the end.
+const SUMS: usize = 2;
 /// Rows side by side.
 const ROWS: usize = 4;
+/// Rows side by side, of 16-bit elements: converting them takes longer than reading them from a cache.
+const ROWS_OF_HALVES: usize = 8;
+/// Bytes of weights from which on they are taken to come from memory.
+const STREAM: usize = 1 << 20;
+/// Bytes from an element in a stream to what is fetched when it is read.
+const AHEAD: usize = 4096;
+/// Rows of the weights that are added to the result at a time.
+const TERMS: usize = 8;
 
-/// `y[i] = sum_j w[i][j] x[j]`; `x` is as long as W has columns, `y` as W has rows.
-pub(crate) struct Gemv<'a, E> {
-    pub w: MatRef<'a, E>,
-    pub x: &'a [f32],
-    pub y: &'a mut [f32],
+/// `y[i] = sum_j w[i][j] x[j]`, outputs split among the engine's threads; `x` and `y` are as long as the weights have inputs
+/// and outputs. Arguments that do not fit each other are a mistake of the caller in this crate: nothing is done.
+pub(crate) fn gemv(engine: &Engine<'_>, weights: &Plain<'_>, x: &[f32], y: &mut [f32]) {
+    let fits = (weights.n(), weights.k()) == (y.len(), x.len());
+    debug_assert!(fits, "ops check the sizes");
+    if !fits {
+        return;
+    }
+    let shared = Shared(y.as_mut_ptr());
+    engine.split(weights.n(), GRAIN, |_, part| {
+        let y = shared.get().wrapping_add(part.start);
+        for_each_type!(weights.matrix(), view => {
+            // The outputs of this part are no other task's.
+            let w = strided(view, weights.order()).at(part.start, 0);
+            engine.level().dispatch(Gemv { w, x, y, outputs: part.len() });
+        });
+    });
+}
+
+/// Some outputs. `w` is readable over `outputs x x.len()`, one of its strides being 1, and `y` writable over the outputs.
+struct Gemv<'a, E> {
+    w: Strided<E>,
+    x: &'a [f32],
+    y: *mut f32,
+    outputs: usize,
 }
 
 impl<E: Load> Op for Gemv<'_, E> {
     type Out = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let k = self.w.cols().min(self.x.len());
-        let mut chunks = self.y.chunks_exact_mut(ROWS);
-        let mut i = 0;
-        for y in &mut chunks {
-            y.copy_from_slice(&dots::<S, E, ROWS>(s, &self.w, i, &self.x[..k]));
-            i += ROWS;
-        }
-        for y in chunks.into_remainder() {
-            [*y] = dots::<S, E, 1>(s, &self.w, i, &self.x[..k]);
-            i += 1;
+        let bytes = self.outputs.saturating_mul(self.x.len()).saturating_mul(size_of::<E>());
+        // SAFETY: see the type.
+        unsafe {
+            if self.w.col != 1 {
+                self.columns(s);
+            } else if E::DTYPE == Dtype::F32 {
+                self.dots::<S, ROWS, 0>(s);
+            } else if bytes < STREAM {
+                self.dots::<S, ROWS_OF_HALVES, 0>(s);
+            } else {
+                self.dots::<S, 1, AHEAD>(s);
+            }
         }
     }
 }
 
-/// The dot products of `x` with `R` rows from row `i`.
-#[inline(always)]
-fn dots<S: Simd, E: Load, const R: usize>(s: S, w: &MatRef<'_, E>, i: usize, x: &[f32]) -> [f32; R] {
-    let rows: [&[E]; R] = each!(&w.row(i)[..x.len()]; R, r => &w.row(i + r)[..x.len()]);
-    let mut sums = [s.splat(0.0); R];
-    for (at, n) in registers::<S>(x.len()) {
-        // SAFETY: `at + n` is at most the length of `x` and of each row.
+impl<E: Load> Gemv<'_, E> {
+    /// Dot products with `R` rows at a time.
+    #[inline(always)]
+    unsafe fn dots<S: Simd, const R: usize, const AHEAD: usize>(&self, s: S) {
+        let whole = self.outputs - self.outputs % R;
+        for i in (0..whole).step_by(R) {
+            // SAFETY: rows `i..i + R` exist.
+            unsafe { self.rows::<S, R, AHEAD>(s, i) }
+        }
+        for i in whole..self.outputs {
+            // SAFETY: row `i` exists.
+            unsafe { self.rows::<S, 1, AHEAD>(s, i) }
+        }
+    }
+
+    /// The dot products of `x` with `R` rows from row `i`. Their bits depend on neither.
+    #[inline(always)]
+    unsafe fn rows<S: Simd, const R: usize, const AHEAD: usize>(&self, s: S, i: usize) {
+        let k = self.x.len();
+        let rows: [*const E; R] = each!(self.w.ptr; R, r => self.w.at(i + r, 0).ptr);
+        let mut sums = [[s.splat(0.0); SUMS]; R];
+        let whole = k - k % (SUMS * S::LANES);
+        // SAFETY: `at + n` is at most the length of `x` and of each row; so is the end of each group.
         unsafe {
-            let x = load(s, x.as_ptr().add(at), n);
-            for (sum, row) in sums.iter_mut().zip(&rows) {
-                *sum = s.fma(load(s, row.as_ptr().add(at), n), x, *sum);
+            for at in (0..whole).step_by(SUMS * S::LANES) {
+                if AHEAD > 0 {
+                    s.prefetch(rows[0].add(at).cast::<u8>().wrapping_add(AHEAD));
+                }
+                for j in 0..SUMS {
+                    let x = s.load(self.x.as_ptr().add(at + j * S::LANES));
+                    for (sum, row) in sums.iter_mut().zip(&rows) {
+                        sum[j] = s.fma(E::load(s, row.add(at + j * S::LANES)), x, sum[j]);
+                    }
+                }
+            }
+            for (at, n) in registers::<S>(k - whole) {
+                let x = load(s, self.x.as_ptr().add(whole + at), n);
+                for (sum, row) in sums.iter_mut().zip(&rows) {
+                    sum[0] = s.fma(load(s, row.add(whole + at), n), x, sum[0]);
+                }
+            }
+            for (r, [first, second]) in sums.into_iter().enumerate() {
+                self.y.add(i + r).write(s.reduce_add(s.add(first, second)));
             }
         }
     }
-    each!(0.0; R, r => s.reduce_add(sums[r]))
+
+    /// The sum of the rows of the weights, each times its element of `x`.
+    #[inline(always)]
+    unsafe fn columns<S: Simd>(&self, s: S) {
+        let k = self.x.len();
+        for (at, n) in registers::<S>(self.outputs) {
+            // SAFETY: `at + n` is at most the number of outputs, here and below.
+            unsafe { store(s, self.y.add(at), n, s.splat(0.0)) }
+        }
+        let whole = k - k % TERMS;
+        for p in (0..whole).step_by(TERMS) {
+            // SAFETY: TERMS rows of the weights are left, or one.
+            unsafe { self.terms::<S, TERMS>(s, p) }
+        }
+        for p in whole..k {
+            // SAFETY: as above.
+            unsafe { self.terms::<S, 1>(s, p) }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn terms<S: Simd, const T: usize>(&self, s: S, p: usize) {
+        let rows: [*const E; T] = each!(self.w.ptr; T, t => self.w.at(0, p + t).ptr);
+        let x = each!(s.splat(0.0); T, t => s.splat(self.x[p + t]));
+        for (at, n) in registers::<S>(self.outputs) {
+            // SAFETY: `at + n` is at most the number of outputs, which is the length of each row.
+            unsafe {
+                let mut sum = load(s, self.y.cast_const().add(at), n);
+                for (row, x) in rows.iter().zip(x) {
+                    sum = s.fma(load(s, row.add(at), n), x, sum);
+                }
+                store(s, self.y.add(at), n, sum);
+            }
+        }
+    }
 }

@@ -1,331 +1,325 @@
-//! Matrix product with an epilogue: `C = act(A B^T + bias) + residual`, B packed in panels as wide as the tile.
+//! Matrix product with an epilogue: `C = act(A B + bias) + residual`, B in panels as wide as the tile.
 //!
-//! The loops are those of Goto & van de Geijn (2008) without the packing of A, which the tile reads in place:
+//! The loops are those of Goto & van de Geijn (2008):
 //!
 //! ```text
-//! for each block of MC rows              A's block stays in the second-level cache
+//! for each chunk of panels               plain weights: as many as are packed at a time; packed ones: all
 //!   for each block of KC steps of k      a panel's block stays close while all rows pass over it
-//!     for each panel                     (the unit of work for threads)
-//!       for each tile of MR rows         accumulators in registers
+//!     for each block of MC rows          A's block stays in the second-level cache
+//!       for each panel                   (the unit of work for threads)
+//!         for each tile of MR rows       accumulators in registers
 //! ```
 //!
-//! A later block of `k` adds to what the earlier ones left in C. The blocks depend on `k` alone, so an element's bits depend
-//! on its row of A and its column of B, and on nothing else.
+//! A is read in place, unless it has to be widened. A later block of `k` goes on from what the earlier ones left in C, so
+//! however the loops are blocked, an element is one chain of multiply-adds in the order of `k`: its bits depend on its row
+//! of A and its column of B, and on nothing else.
 
 use core::ops::Range;
 
-use crate::element::Load;
+use crate::element::{Dtype, Load};
 use crate::engine::Engine;
-use crate::kernel::pack::{Panel, packed_len};
-use crate::kernel::tile::{Ahead, tile, with_rows};
-use crate::kernel::{Activation, Shared, Strided, map};
-use crate::simd::{Op, Simd};
-use crate::view::{MatMut, MatRef};
+use crate::kernel::map::Widen;
+use crate::kernel::output::{Epilogue, Output};
+use crate::kernel::pack::{PackPanel, strided};
+use crate::kernel::panels::{Panels, lines};
+use crate::kernel::rhs::{Packed, Plain, Rhs};
+use crate::kernel::tile::{Ahead, MultiplyAdd, Terms, tile, with_registers, with_rows};
+use crate::kernel::{Shared, Strided};
+use crate::simd::{Level, Op, Simd};
+use crate::view::{MatMut, Matrix, for_each_type};
 
-/// Steps of `k` between two visits to C: long enough that the visit costs about 1 %, short enough that 8 rows of A
-/// (16 KiB) stay in a 32 KiB first-level cache.
-const KC: usize = 512;
-/// Rows of A per pass over B: a block of 128 x 512 floats fills a quarter of a 1 MiB second-level cache.
-const MC: usize = 128;
+/// Steps of `k` between two visits to C. The visits are what costs: C comes from memory, while a panel and the rows of A that
+/// no longer fit the caches stream from the next level without a stall.
+const KC: usize = 2048;
+/// Rows of A per pass over a panel, a multiple of every tile's rows.
+const MC: usize = 144;
+/// Steps of `k` of a panel of plain weights that one block of rows passes over: 96 KiB at 48 columns.
+const KC_PLAIN: usize = 512;
+/// Columns of plain weights packed at a time, where several blocks of rows pass over them.
+const NC: usize = 192;
 
 /// Panels a task takes at least: less work than this costs more to hand out than to do.
 const GRAIN: usize = 2;
 
-/// What is done to a product before it is stored: `out = act(A B^T + bias) + residual`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Epilogue<'a> {
-    /// Added to every row; `n` long.
-    pub bias: Option<&'a [f32]>,
-    /// Applied to every element.
-    pub activation: Activation,
-    /// Added last; as large as the output.
-    pub residual: Option<MatRef<'a>>,
-}
-
-/// The right-hand side.
+/// Rows, steps and columns of a product.
 #[derive(Clone, Copy)]
-pub(crate) enum Rhs<'a, E> {
-    /// Panels of `k` lines, one after the other.
-    Packed(&'a [E]),
-    /// `n` rows of `k`; each panel is packed when its turn comes.
-    Plain(MatRef<'a, E>),
+pub(crate) struct Size {
+    pub m: usize,
+    pub k: usize,
+    pub n: usize,
 }
 
-/// Floats of memory that one task packs plain panels into, for a tile `width` wide; `None` on overflow.
-pub(crate) fn panel_len(k: usize, width: usize) -> Option<usize> {
-    k.min(KC).checked_mul(width)
+/// Floats of memory for one task: widened rows of A, and panels of plain weights; `None` on overflow.
+pub(crate) fn memory_lens(level: Level, size: Size, a: Dtype, plain: bool) -> Option<[usize; 2]> {
+    let [panels, kc] = if plain { chunk(level, size.m) } else { [0, KC] };
+    let steps = size.k.min(kc);
+    let widened = if a == Dtype::F32 { 0 } else { size.m.min(MC).checked_mul(steps)? };
+    let packed = size.n.min(panels * level.tile().1).next_multiple_of(level.lanes()).checked_mul(steps)?;
+    Some([widened, packed])
 }
 
-/// `out = act(a b^T + bias) + residual`, panels split among the engine's threads. `memory` is as long as [`panel_len`] times the
-/// threads, for plain weights. Arguments that do not fit each other are a mistake of the caller in this crate: nothing is done.
-pub(crate) fn matmul<E: Load>(
+/// Panels of plain weights that are packed at a time, and steps of `k`: what one block of rows passes over once is used at
+/// once, else it should serve all blocks of rows.
+fn chunk(level: Level, m: usize) -> [usize; 2] {
+    if m > MC { [NC.div_ceil(level.tile().1), KC] } else { [1, KC_PLAIN] }
+}
+
+/// `out = act(a b + bias) + residual`, panels split among the engine's threads. Each of `memory` is as long as
+/// [`memory_lens`] says, times the threads. Arguments that do not fit each other are a mistake of the caller in this crate:
+/// nothing is done.
+pub(crate) fn matmul(
     engine: &Engine<'_>,
-    a: MatRef<'_>,
-    b: Rhs<'_, E>,
+    a: Matrix<'_>,
+    b: Rhs<'_>,
     epilogue: &Epilogue<'_>,
     mut out: MatMut<'_>,
-    memory: &mut [f32],
+    memory: [&mut [f32]; 2],
 ) {
     let size = Size { m: a.rows(), k: a.cols(), n: out.cols() };
-    let width = engine.level().tile().1;
-    let panel_len = panel_len(size.k, width).unwrap_or(usize::MAX);
+    let level = engine.level();
+    let plain = matches!(b, Rhs::Plain(_));
+    let lens = memory_lens(level, size, a.dtype(), plain).unwrap_or([usize::MAX; 2]);
     let fits = out.rows() == size.m
-        && epilogue.fits(size)
-        && match b {
-            Rhs::Packed(panels) => packed_len(size.n, size.k, width) == Some(panels.len()),
-            Rhs::Plain(rows) => {
-                (rows.rows(), rows.cols()) == (size.n, size.k)
-                    && panel_len.checked_mul(engine.threads()).is_some_and(|len| len <= memory.len())
-            }
+        && epilogue.fits(size.m, size.n)
+        && memory.iter().zip(lens).all(|(part, len)| len.checked_mul(engine.threads()) == Some(part.len()))
+        && match &b {
+            Rhs::Packed(packed) => packed.fits(level, size.n, size.k),
+            Rhs::Plain(plain) => (plain.n(), plain.k()) == (size.n, size.k),
         };
     debug_assert!(fits, "ops check the sizes");
     if !fits || size.m == 0 || size.n == 0 {
         return;
     }
-    let product = Matmul { size, a: Strided::from_rows(&a), b: Source::new(b), c: Output::new(epilogue, &mut out) };
-    let shared = Shared((product, memory.as_mut_ptr()));
-    engine.split(size.n.div_ceil(width), GRAIN, |task, panels| {
-        let (mut product, memory) = shared.get();
-        if let Source::Plain { panel, .. } = &mut product.b {
-            // SAFETY: `memory` holds a panel for each thread, and `task` is below their number.
-            *panel = unsafe { memory.add(task * panel_len) };
-        }
-        engine.level().dispatch(Panels { product, panels });
+    let panels = Panels::new(level, size.n);
+    let shared = Shared((Output::new(epilogue, &mut out), memory.map(|part| part.as_mut_ptr())));
+    engine.split(panels.count(), GRAIN, |task, part| {
+        let (c, [rows, lines]) = shared.get();
+        // SAFETY: each part of the memory holds its length for each thread, and `task` is below their number.
+        let memory = unsafe { Memory { rows: rows.add(task * lens[0]), lines: lines.add(task * lens[1]) } };
+        // No other task writes the columns of these panels.
+        Task { level, size, a, b, c, panels, memory }.run(part);
     });
 }
 
-impl Epilogue<'_> {
-    fn fits(&self, size: Size) -> bool {
-        self.bias.is_none_or(|bias| bias.len() == size.n)
-            && self.residual.is_none_or(|residual| (residual.rows(), residual.cols()) == (size.m, size.n))
-    }
-}
-
-/// The right-hand side, its extents known to fit.
+/// What one task copies into: blocks of A, and lines of plain weights.
 #[derive(Clone, Copy)]
-enum Source<E> {
-    Packed(*const E),
-    /// Rows `stride` apart, and memory for one panel of at most `KC` lines.
-    Plain {
-        ptr: *const E,
-        stride: usize,
-        panel: *mut f32,
-    },
+struct Memory {
+    rows: *mut f32,
+    lines: *mut f32,
 }
 
-impl<E> Source<E> {
-    fn new(b: Rhs<'_, E>) -> Self {
-        match b {
-            Rhs::Packed(panels) => Self::Packed(panels.as_ptr()),
-            Rhs::Plain(rows) => Self::Plain { ptr: rows.as_ptr(), stride: rows.stride(), panel: core::ptr::null_mut() },
+/// A product whose sizes fit each other, and one task's memory.
+struct Task<'a> {
+    level: Level,
+    size: Size,
+    a: Matrix<'a>,
+    b: Rhs<'a>,
+    c: Output,
+    panels: Panels,
+    memory: Memory,
+}
+
+impl Task<'_> {
+    /// Computes the columns of some panels.
+    fn run(&self, panels: Range<usize>) {
+        let Size { m, k, .. } = self.size;
+        let [at_a_time, kc] = match self.b {
+            Rhs::Plain(_) => chunk(self.level, m),
+            Rhs::Packed(_) => [panels.len(), KC],
+        };
+        for first in panels.clone().step_by(at_a_time.max(1)) {
+            let chunk = first..panels.end.min(first + at_a_time);
+            for p in (0..k.max(1)).step_by(kc) {
+                let steps = p..k.min(p + kc);
+                if let Rhs::Plain(plain) = &self.b {
+                    self.pack(plain, &chunk, &steps);
+                }
+                for i in (0..m).step_by(MC) {
+                    let rows = i..m.min(i + MC);
+                    let a = self.rows(&rows, &steps);
+                    for panel in chunk.clone() {
+                        self.block(a, &rows, &steps, panel, &chunk);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Packs steps of a chunk of plain weights, panel after panel.
+    fn pack(&self, plain: &Plain<'_>, chunk: &Range<usize>, steps: &Range<usize>) {
+        let origin = self.panels.columns(chunk.start).start;
+        for panel in chunk.clone() {
+            let columns = self.panels.columns(panel);
+            let (existing, lines, width) = (self.panels.existing(panel), steps.len(), columns.len());
+            let dst = self.memory.lines.wrapping_add((columns.start - origin) * lines);
+            for_each_type!(plain.matrix(), view => {
+                let src = strided(view, plain.order()).at(columns.start, steps.start);
+                self.level.dispatch(PackPanel { src, columns: existing, lines, width, dst });
+            });
+        }
+    }
+
+    /// A block of A as f32.
+    fn rows(&self, rows: &Range<usize>, steps: &Range<usize>) -> Strided {
+        let stride = steps.len();
+        match &self.a {
+            Matrix::F32(view) => Strided::from_rows(view).at(rows.start, steps.start),
+            a => {
+                for (i, row) in rows.clone().enumerate() {
+                    // SAFETY: the memory has room for MC rows of this stride.
+                    let out = unsafe { core::slice::from_raw_parts_mut(self.memory.rows.add(i * stride), steps.len()) };
+                    for_each_type!(a, view => {
+                        let row = view.row(row).get(steps.clone()).unwrap_or_default();
+                        self.level.dispatch(Widen { row, add: false, out });
+                    });
+                }
+                Strided { ptr: self.memory.rows, row: stride, col: 1 }
+            }
+        }
+    }
+
+    /// Rows `rows` of C over the columns of one panel: `steps` more terms of the sum.
+    fn block(&self, a: Strided, rows: &Range<usize>, steps: &Range<usize>, panel: usize, chunk: &Range<usize>) {
+        let spread = [rows.len().div_ceil(self.level.tile().0), steps.len()];
+        match &self.b {
+            Rhs::Plain(plain) => {
+                let ahead = if panel + 1 < chunk.end {
+                    let width = self.panels.columns(panel + 1).len();
+                    Ahead::new(self.packed_lines(panel + 1, chunk, steps), [1, steps.len() * width], 0, spread)
+                } else {
+                    self.plain_ahead(plain, panel + 1, steps, spread)
+                };
+                self.tiles(a, rows, steps, panel, self.packed_lines(panel, chunk, steps), ahead);
+            }
+            Rhs::Packed(Packed::F32(panels)) => self.packed_block(a, rows, steps, panel, panels, spread),
+            Rhs::Packed(Packed::F16(panels)) => self.packed_block(a, rows, steps, panel, panels, spread),
+            Rhs::Packed(Packed::Bf16(panels)) => self.packed_block(a, rows, steps, panel, panels, spread),
+        }
+    }
+
+    fn packed_lines(&self, panel: usize, chunk: &Range<usize>, steps: &Range<usize>) -> *const f32 {
+        let origin = self.panels.columns(chunk.start).start;
+        self.memory.lines.wrapping_add((self.panels.columns(panel).start - origin) * steps.len())
+    }
+
+    fn plain_ahead(&self, plain: &Plain<'_>, panel: usize, steps: &Range<usize>, spread: [usize; 2]) -> Ahead {
+        if panel >= self.panels.count() {
+            return Ahead::none();
+        }
+        let (column, columns) = (self.panels.columns(panel).start, self.panels.existing(panel));
+        for_each_type!(plain.matrix(), view => {
+            let src = strided(view, plain.order()).at(column, steps.start);
+            let size = if src.col == 1 { [columns, steps.len()] } else { [steps.len(), columns] };
+            Ahead::new(src.ptr, size, src.row.max(src.col), spread)
+        })
+    }
+
+    fn packed_block<E: Load>(
+        &self,
+        a: Strided,
+        rows: &Range<usize>,
+        steps: &Range<usize>,
+        panel: usize,
+        panels: &[E],
+        spread: [usize; 2],
+    ) {
+        let lines = lines::<E>(self.size.k).unwrap_or_default();
+        let b = |panel: usize| {
+            let columns = self.panels.columns(panel);
+            panels.as_ptr().wrapping_add(columns.start * lines + steps.start * columns.len())
+        };
+        let ahead = if panel + 1 < self.panels.count() {
+            let width = self.panels.columns(panel + 1).len();
+            Ahead::new(b(panel + 1), [1, steps.len() * width], 0, spread)
+        } else {
+            Ahead::none()
+        };
+        self.tiles(a, rows, steps, panel, b(panel), ahead);
+    }
+
+    fn tiles<E: Load>(
+        &self,
+        a: Strided,
+        rows: &Range<usize>,
+        steps: &Range<usize>,
+        panel: usize,
+        b: *const E,
+        ahead: Ahead,
+    ) {
+        let columns = self.panels.columns(panel);
+        let c = self.c.at(rows.start, columns.start);
+        let size = [rows.len(), self.panels.existing(panel)];
+        let registers = columns.len() / self.level.lanes();
+        self.level.dispatch(Block { size, steps: steps.len(), registers, a, b, ahead, c, add: steps.start > 0 });
+        if steps.end == self.size.k && !c.is_finished() {
+            self.level.dispatch(Finish { size, c });
         }
     }
 }
 
-/// A product whose pointers are valid over its sizes.
-#[derive(Clone, Copy)]
-struct Matmul<E> {
-    size: Size,
+/// Some rows, some steps of `k`, one panel. The pointers are valid over the sizes.
+struct Block<E> {
+    /// Rows, and columns that exist.
+    size: [usize; 2],
+    steps: usize,
+    /// Registers across the panel.
+    registers: usize,
     a: Strided,
-    b: Source<E>,
+    b: *const E,
+    /// The next panel.
+    ahead: Ahead,
     c: Output,
+    /// To what earlier steps left in C.
+    add: bool,
 }
 
-#[derive(Clone, Copy)]
-struct Size {
-    m: usize,
-    k: usize,
-    n: usize,
-}
-
-/// Where the result goes, and what is done to it on the way. Null stands for an absent bias or residual.
-#[derive(Clone, Copy)]
-struct Output {
-    ptr: *mut f32,
-    stride: usize,
-    bias: *const f32,
-    activation: Activation,
-    residual: *const f32,
-    residual_stride: usize,
-}
-
-/// Some panels of a product: what one task computes, all rows of them. No other task writes the same columns of C.
-struct Panels<E> {
-    product: Matmul<E>,
-    panels: Range<usize>,
-}
-
-impl<E: Load> Op for Panels<E> {
+impl<E: Load> Op for Block<E> {
     type Out = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        match S::NV {
-            3 => self.run_wide::<S, 3>(s),
-            2 => self.run_wide::<S, 2>(s),
-            _ => self.run_wide::<S, 1>(s),
-        }
+        // SAFETY: see the type.
+        with_registers!(S, self.registers, NV => unsafe { self.tiles::<S, MultiplyAdd<E>, NV>(s, self.a, self.b) });
     }
 }
 
-impl<E: Load> Panels<E> {
+impl<E> Block<E> {
     #[inline(always)]
-    fn run_wide<S: Simd, const NV: usize>(self, s: S) {
-        let Size { m, k, .. } = self.product.size;
-        // Packing a plain panel costs as much as some rows of the product: do it once for all rows.
-        let mc = if matches!(self.product.b, Source::Packed(_)) { MC } else { m.max(1) };
-        for i in (0..m).step_by(mc) {
-            for p in (0..k.max(1)).step_by(KC) {
-                for panel in self.panels.clone() {
-                    let block = Block { rows: i..m.min(i + mc), steps: p..k.min(p + KC), panel };
-                    // SAFETY: the block lies within the product, whose pointers are valid over its sizes.
-                    unsafe { self.product.block::<S, NV>(s, block) }
-                }
+    unsafe fn tiles<S: Simd, T: Terms<S>, const NV: usize>(&self, s: S, a: Strided<T::A>, b: *const T::B) {
+        let [rows, columns] = self.size;
+        let mut ahead = self.ahead;
+        for i in (0..rows).step_by(S::MR) {
+            let c = self.c.at(i, 0);
+            let left = rows - i;
+            if self.add {
+                // The next tile is below this one, or at the top of the next panel.
+                let next = if left > S::MR { self.c.at(i + S::MR, 0) } else { self.c.at(0, NV * S::LANES) };
+                next.prefetch(s, S::MR, columns);
             }
-        }
-    }
-}
-
-/// The innermost blocks: some rows, some steps of `k`, one panel.
-struct Block {
-    rows: Range<usize>,
-    steps: Range<usize>,
-    panel: usize,
-}
-
-impl<E: Load> Matmul<E> {
-    #[inline(always)]
-    unsafe fn block<S: Simd, const NV: usize>(&self, s: S, block: Block) {
-        let width = NV * S::LANES;
-        let Size { k, n, .. } = self.size;
-        let (column, lines) = (block.panel * width, block.steps.len());
-        match self.b {
-            Source::Packed(ptr) => {
-                let panel = ptr.wrapping_add(column * k + block.steps.start * width);
-                let ahead = Ahead::new(panel.wrapping_add(k * width), lines * width, block.rows.len().div_ceil(S::MR));
-                // SAFETY: panel `panel` starts at `column * k`.
-                unsafe { self.rows::<S, E, NV>(s, block, panel, ahead) }
-            }
-            Source::Plain { ptr, stride, panel } => {
-                let src = ptr.wrapping_add(column * stride + block.steps.start);
-                let packer = Panel { src, stride, rows: (n - column).min(width), lines, width, dst: panel };
-                // SAFETY: `panel` has room for KC lines, and is this task's own.
-                unsafe {
-                    packer.pack(s);
-                    self.rows::<S, f32, NV>(s, block, panel, Ahead::NONE);
-                }
-            }
-        }
-    }
-
-    /// All tiles of a block, whose lines of the panel start at `b`.
-    #[inline(always)]
-    unsafe fn rows<S: Simd, B: Load, const NV: usize>(&self, s: S, block: Block, b: *const B, ahead: Ahead) {
-        let steps = block.steps.len();
-        let column = block.panel * NV * S::LANES;
-        let columns = (self.size.n - column).min(NV * S::LANES);
-        let mut ahead = ahead;
-        for i in block.rows.clone().step_by(S::MR) {
-            let a = self.a.at(i, block.steps.start);
-            let c = self.c.at(i, column);
-            let rows = (block.rows.end - i).min(S::MR);
-            with_rows!(S, rows, MR => {
+            with_rows!(S, left.min(S::MR), MR => {
                 // SAFETY: rows i..i + MR exist, and `steps` lines from `b`.
                 unsafe {
-                    let acc = tile::<S, B, MR, NV>(s, steps, a, b, ahead);
-                    c.put::<S, MR, NV>(s, acc, columns, block.steps.start > 0);
+                    let acc = c.start::<S, MR, NV>(s, columns, self.add);
+                    let acc = tile::<S, T, MR, NV>(s, acc, self.steps, a.at(i, 0), b, &mut ahead);
+                    c.put::<S, MR, NV>(s, acc, columns);
                 }
             });
-            if block.steps.end == self.size.k {
-                // SAFETY: the tile has these rows and columns.
-                unsafe { c.finish(s, rows, columns) }
-            }
-            ahead = ahead.next();
         }
     }
 }
 
-impl Output {
-    fn new(epilogue: &Epilogue<'_>, out: &mut MatMut<'_>) -> Self {
-        Self {
-            stride: out.stride(),
-            ptr: out.as_mut_ptr(),
-            bias: epilogue.bias.map_or(core::ptr::null(), <[f32]>::as_ptr),
-            activation: epilogue.activation,
-            residual: epilogue.residual.map_or(core::ptr::null(), |view| view.as_ptr()),
-            residual_stride: epilogue.residual.map_or(0, |view| view.stride()),
-        }
-    }
+/// The epilogue of a block whose sums are complete, while it is in the cache. An operation of its own: its constants would
+/// take registers from the tiles.
+struct Finish {
+    size: [usize; 2],
+    c: Output,
+}
 
-    /// The output from row `i` and column `j` on.
+impl Op for Finish {
+    type Out = ();
     #[inline(always)]
-    fn at(&self, i: usize, j: usize) -> Self {
-        let offset = |p: *const f32, by: usize| if p.is_null() { p } else { p.wrapping_add(by) };
-        Self {
-            ptr: self.ptr.wrapping_add(i * self.stride + j),
-            bias: offset(self.bias, j),
-            residual: offset(self.residual, i * self.residual_stride + j),
-            ..*self
-        }
-    }
-
-    /// Writes the first `columns` columns of a tile, or adds them to what is there.
-    #[inline(always)]
-    unsafe fn put<S: Simd, const MR: usize, const NV: usize>(
-        &self,
-        s: S,
-        acc: [[S::F32; NV]; MR],
-        columns: usize,
-        add: bool,
-    ) {
-        for (i, row) in acc.into_iter().enumerate() {
-            let c = self.ptr.wrapping_add(i * self.stride);
-            for (j, x) in row.into_iter().enumerate() {
-                let count = columns.saturating_sub(j * S::LANES).min(S::LANES);
-                let c = c.wrapping_add(j * S::LANES);
-                // SAFETY: row i of the output has `columns` columns from here.
-                unsafe {
-                    let x = if add { s.add(map::load(s, c.cast_const(), count), x) } else { x };
-                    map::store(s, c, count, x);
-                }
-            }
-        }
-    }
-
-    /// The epilogue over `rows x columns`, once all of `k` is summed. The tile is still in the first-level cache.
-    #[inline(always)]
-    unsafe fn finish<S: Simd>(&self, s: S, rows: usize, columns: usize) {
-        // The activation is chosen here and not for every register.
-        // SAFETY: the same contract, in all arms.
-        unsafe {
-            match self.activation {
-                Activation::None if self.bias.is_null() && self.residual.is_null() => {}
-                Activation::None => self.finish_with(s, rows, columns, Activation::None),
-                Activation::Gelu => self.finish_with(s, rows, columns, Activation::Gelu),
-                Activation::GeluTanh => self.finish_with(s, rows, columns, Activation::GeluTanh),
-                Activation::Relu => self.finish_with(s, rows, columns, Activation::Relu),
-            }
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn finish_with<S: Simd>(&self, s: S, rows: usize, columns: usize, activation: Activation) {
-        for i in 0..rows {
-            let c = self.ptr.wrapping_add(i * self.stride);
-            let residual = self.residual.wrapping_add(i * self.residual_stride);
-            for (at, count) in map::registers::<S>(columns) {
-                // SAFETY: row i of C and of the residual and the bias have `columns` columns from here.
-                unsafe {
-                    let mut x = map::load(s, c.cast_const().add(at), count);
-                    if !self.bias.is_null() {
-                        x = s.add(x, map::load(s, self.bias.add(at), count));
-                    }
-                    x = activation.apply(s, x);
-                    if !self.residual.is_null() {
-                        x = s.add(x, map::load(s, residual.add(at), count));
-                    }
-                    map::store(s, c.add(at), count, x);
-                }
-            }
-        }
+    fn run<S: Simd>(self, s: S) {
+        let [rows, columns] = self.size;
+        // SAFETY: the block lies within the output.
+        unsafe { self.c.finish(s, rows, columns) }
     }
 }

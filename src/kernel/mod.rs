@@ -9,7 +9,10 @@ pub(crate) mod gemv;
 pub(crate) mod map;
 pub(crate) mod matmul;
 pub(crate) mod norm;
+pub(crate) mod output;
 pub(crate) mod pack;
+pub(crate) mod panels;
+pub(crate) mod rhs;
 pub(crate) mod roof;
 pub(crate) mod softmax;
 pub(crate) mod tile;
@@ -46,14 +49,14 @@ pub(crate) use each;
 
 /// A read-only matrix as a kernel sees it: element `(i, j)` is at `ptr + i * row + j * col`.
 #[derive(Clone, Copy)]
-pub(crate) struct Strided {
-    pub ptr: *const f32,
+pub(crate) struct Strided<E = f32> {
+    pub ptr: *const E,
     pub row: usize,
     pub col: usize,
 }
 
-impl Strided {
-    pub fn from_rows(view: &crate::view::MatRef<'_>) -> Self {
+impl<E: Copy> Strided<E> {
+    pub fn from_rows(view: &crate::view::MatRef<'_, E>) -> Self {
         Self { ptr: view.as_ptr(), row: view.stride(), col: 1 }
     }
 
@@ -64,7 +67,9 @@ impl Strided {
     /// The matrix without its first `i` rows and `j` columns. The pointer may be formed anywhere; reading is what needs care.
     #[inline(always)]
     pub fn at(self, i: usize, j: usize) -> Self {
-        Self { ptr: self.ptr.wrapping_add(i * self.row + j * self.col), ..self }
+        // Wrapping: where nothing is read, the stride may be anything.
+        let offset = i.wrapping_mul(self.row).wrapping_add(j.wrapping_mul(self.col));
+        Self { ptr: self.ptr.wrapping_add(offset), ..self }
     }
 }
 

@@ -1,9 +1,12 @@
-//! Weights in the order the tile reads them: panels as wide as the tile, each `k` lines long, zeros past the last column.
-//!
-//! Weights come as files have them, `n` rows of `k` ("out x in"), so packing is a transposition of blocks.
+//! Weights in the order the tile reads them: panels of some registers' width, each `k` lines long, zeros past the last
+//! column.
 
-use crate::element::{Element, Load};
-use crate::simd::Simd;
+use crate::element::{Dtype, Load};
+use crate::kernel::Strided;
+use crate::kernel::map::{load, registers};
+use crate::kernel::panels::{Panels, lines};
+use crate::kernel::rhs::Order;
+use crate::simd::{Level, Op, Simd};
 use crate::view::MatRef;
 
 /// The widest register of any level, in floats; the side of the blocks that are transposed.
@@ -13,56 +16,98 @@ pub(crate) const MAX_LANES: usize = 16;
 /// read side by side.
 const BLOCK: usize = 16;
 
-/// Packs whole weights, in their own element type: panel `j` holds rows `j * width..` of `weights`, transposed.
+/// Registers of each row that are fetched ahead while rows are packed.
+const AHEAD: usize = 12;
+
+/// `k x n` weights whose element `(i, p)`, of output `i` and input `p`, is where `strided` has it.
+pub(crate) fn strided<E: Copy>(view: &MatRef<'_, E>, order: Order) -> Strided<E> {
+    match order {
+        Order::OutIn => Strided::from_rows(view),
+        Order::InOut => Strided::from_rows(view).transposed(),
+    }
+}
+
+/// Packs whole weights of `n` outputs and `k` inputs, in their own element type.
 ///
-/// `out` is as long as [`packed_len`] says; what it held is overwritten whole.
-pub(crate) fn pack<E: Element>(weights: &MatRef<'_, E>, width: usize, out: &mut [E]) {
-    let k = weights.cols();
-    for (j, panel) in out.chunks_exact_mut((k * width).max(1)).enumerate() {
-        for start in (0..k).step_by(BLOCK) {
-            let lines = start..k.min(start + BLOCK);
+/// `out` is as long as [`packed_len`](super::panels::packed_len) says; what it held is overwritten whole.
+pub(crate) fn pack<E: Load>(level: Level, weights: &MatRef<'_, E>, order: Order, out: &mut [E]) {
+    let (n, k) = match order {
+        Order::OutIn => (weights.rows(), weights.cols()),
+        Order::InOut => (weights.cols(), weights.rows()),
+    };
+    let at = |i: usize, p: usize| match order {
+        Order::OutIn => weights.row(i).get(p),
+        Order::InOut => weights.row(p).get(i),
+    };
+    let Some(lines) = lines::<E>(k) else { return };
+    let panels = Panels::new(level, n);
+    for j in 0..panels.count() {
+        let columns = panels.columns(j);
+        let width = columns.len();
+        let panel = &mut out[columns.start * lines..columns.end * lines];
+        for start in (0..lines).step_by(BLOCK) {
             for i in 0..width {
-                let row = weights.row(j * width + i);
-                for p in lines.clone() {
-                    panel[p * width + i] = row.get(p).copied().unwrap_or(E::ZERO);
+                for p in start..lines.min(start + BLOCK) {
+                    let (group, of_group) = (p / E::INTERLEAVED, p % E::INTERLEAVED);
+                    panel[(group * width + i) * E::INTERLEAVED + of_group] =
+                        at(columns.start + i, p).copied().unwrap_or(E::ZERO);
                 }
             }
         }
     }
 }
 
-/// Elements of `n x k` weights packed in panels of `width`; `None` on overflow.
-pub(crate) fn packed_len(n: usize, k: usize, width: usize) -> Option<usize> {
-    n.checked_next_multiple_of(width)?.checked_mul(k)
-}
-
-/// Packs one panel of plain weights on the way into the tile, widened to f32: `lines` lines of `width` from `rows` rows.
-pub(crate) struct Panel<E> {
-    /// The first element: row `j * width`, column `start` of the weights.
-    pub src: *const E,
-    pub stride: usize,
-    /// Rows that exist, at most `width`.
-    pub rows: usize,
+/// Packs some lines of one panel of plain weights on the way into the tile, widened to f32.
+pub(crate) struct PackPanel<E> {
+    /// The panel's first element.
+    pub src: Strided<E>,
+    /// Columns that exist, at most `width`.
+    pub columns: usize,
     pub lines: usize,
     pub width: usize,
+    /// `src` is readable over `columns x lines`, one of its strides being 1; `dst` is writable over `lines * width`, `width`
+    /// a multiple of `LANES`.
     pub dst: *mut f32,
 }
 
-impl<E: Load> Panel<E> {
-    /// # Safety
-    /// `src` is readable over `rows x lines`, `dst` writable over `lines * width`; `width` is a multiple of `LANES`.
+impl<E: Load> Op for PackPanel<E> {
+    type Out = ();
     #[inline(always)]
-    pub unsafe fn pack<S: Simd>(&self, s: S) {
+    fn run<S: Simd>(self, s: S) {
+        // SAFETY: see `dst`.
+        unsafe { if self.src.col == 1 { self.transpose(s) } else { self.copy(s) } }
+    }
+}
+
+impl<E: Load> PackPanel<E> {
+    /// Rows of the source are columns of the panel.
+    #[inline(always)]
+    unsafe fn transpose<S: Simd>(&self, s: S) {
         for i in (0..self.width).step_by(S::LANES) {
-            let rows = self.rows.saturating_sub(i).min(S::LANES);
+            let rows = self.columns.saturating_sub(i).min(S::LANES);
             for p in (0..self.lines).step_by(S::LANES) {
                 let lines = (self.lines - p).min(S::LANES);
                 // SAFETY: the block lies within the extents above.
                 unsafe {
-                    // Wrapping: past the last row nothing is read, and the stride of a single row may be anything.
-                    let src = self.src.wrapping_add(i.wrapping_mul(self.stride).wrapping_add(p));
-                    transpose_block(s, src, self.stride, [rows, lines], self.dst.add(p * self.width + i), self.width);
+                    for row in 0..rows {
+                        s.prefetch(self.src.at(i + row, p + AHEAD * S::LANES).ptr.cast());
+                    }
+                    let dst = self.dst.add(p * self.width + i);
+                    transpose_block(s, self.src.at(i, p).ptr, self.src.row, [rows, lines], dst, self.width);
                 }
+            }
+        }
+    }
+
+    /// Lines of the source are lines of the panel.
+    #[inline(always)]
+    unsafe fn copy<S: Simd>(&self, s: S) {
+        for p in 0..self.lines {
+            let (src, dst) = (self.src.at(0, p).ptr, self.dst.wrapping_add(p * self.width));
+            for (at, _) in registers::<S>(self.width) {
+                let count = self.columns.saturating_sub(at).min(S::LANES);
+                // SAFETY: the line has `columns` elements in the source and `width` in the panel.
+                unsafe { s.store(dst.add(at), load(s, src.wrapping_add(at), count)) }
             }
         }
     }
@@ -83,13 +128,15 @@ pub(crate) unsafe fn transpose_block<S: Simd, E: Load>(
     dst_stride: usize,
 ) {
     let [rows, cols] = size;
-    let mut block = [0.0_f32; MAX_LANES * MAX_LANES];
-    let block = block.as_mut_ptr();
     // SAFETY: `block` has room for LANES rows of LANES; `src` and `dst` are touched only over `size`.
     unsafe {
+        if E::DTYPE == Dtype::F32 && size == [S::LANES; 2] {
+            return s.transpose(src.cast(), src_stride, dst, dst_stride);
+        }
+        let mut block = [0.0_f32; MAX_LANES * MAX_LANES];
+        let block = block.as_mut_ptr();
         for i in 0..rows {
-            let x = E::load_first(s, src.add(i * src_stride), cols);
-            s.store(block.add(i * S::LANES), x);
+            s.store(block.add(i * S::LANES), load(s, src.add(i * src_stride), cols));
         }
         if cols == S::LANES {
             return s.transpose(block, S::LANES, dst, dst_stride);

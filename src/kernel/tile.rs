@@ -5,8 +5,11 @@
 //! accumulators that never leave the registers. Every element of the result is one chain of multiply-adds in the order of
 //! `k`: its bits do not depend on the number of rows, nor on where in the tile the element lies.
 
+use core::marker::PhantomData;
+use core::sync::atomic::{Ordering, compiler_fence};
+
 use crate::element::Load;
-use crate::kernel::Strided;
+use crate::kernel::{Strided, each};
 use crate::simd::Simd;
 
 /// Steps of `k` between two visits to [`Ahead`].
@@ -14,81 +17,144 @@ const STRIDE: usize = 4;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
-/// What will be needed soon: the tiles of one panel bring the next one nearer, each its share, a few lines at a time.
+/// What will be needed soon: the tiles of one panel bring the next one nearer, a few cache lines at a time.
 ///
 /// Weights are used once in a forward pass, so they come from memory, and the hardware's own prefetchers start anew at each
 /// panel.
 #[derive(Clone, Copy)]
 pub(crate) struct Ahead {
-    next: *const u8,
-    /// Bytes for each tile.
-    share: usize,
+    /// The next address, and the end of its row.
+    next: usize,
+    end: usize,
+    /// Bytes of a row, and from the end of one to the start of the next.
+    row: usize,
+    gap: usize,
+    /// Cache lines for each [`STRIDE`] steps.
+    lines: usize,
 }
 
 impl Ahead {
-    pub const NONE: Self = Self { next: core::ptr::null(), share: 0 };
-
-    /// `len` elements from `next`, spread over `tiles` tiles.
-    pub fn new<E>(next: *const E, len: usize, tiles: usize) -> Self {
-        Self { next: next.cast(), share: (len * size_of::<E>()).div_ceil(tiles).next_multiple_of(LINE) }
+    pub const fn none() -> Self {
+        Self { next: 0, end: 0, row: 0, gap: 0, lines: 0 }
     }
 
-    /// The share of the next tile.
+    /// `rows` rows of `cols` elements, `stride` elements apart, spread over `tiles` tiles of `k` steps.
+    pub fn new<E>(ptr: *const E, [rows, cols]: [usize; 2], stride: usize, [tiles, k]: [usize; 2]) -> Self {
+        let [row, stride] = [cols, stride].map(|len| len.saturating_mul(size_of::<E>()));
+        let visits = (tiles * (k / STRIDE)).max(1);
+        let (next, gap) = (ptr.addr(), stride.saturating_sub(row));
+        Self { next, end: next.wrapping_add(row), row, gap, lines: (rows * row.div_ceil(LINE)).div_ceil(visits) }
+    }
+
     #[inline(always)]
-    pub fn next(self) -> Self {
-        Self { next: self.next.wrapping_add(self.share), ..self }
+    fn fetch<S: Simd>(&mut self, s: S) {
+        for _ in 0..self.lines {
+            s.prefetch(core::ptr::without_provenance(self.next));
+            self.next = self.next.wrapping_add(LINE);
+            if self.next >= self.end {
+                self.next = self.end.wrapping_add(self.gap);
+                self.end = self.next.wrapping_add(self.row);
+            }
+        }
     }
 }
 
-/// `MR x k` of A times `k x (NV * LANES)` of B.
+/// What a step of the tile makes of elements of A and lines of a panel.
+pub(crate) trait Terms<S: Simd> {
+    /// Element of A.
+    type A: Copy;
+    /// Element of the panel.
+    type B;
+
+    /// Steps taken at a time, 1 or 2.
+    const STEPS: usize;
+
+    /// The next `steps` steps of `k`: [`Self::STEPS`], or what is left of them at the end.
+    ///
+    /// # Safety
+    /// `a` is readable over `MR x steps`, `b` for [`Self::STEPS`] lines of `NV` registers.
+    unsafe fn step<const MR: usize, const NV: usize>(
+        s: S,
+        acc: &mut Accumulators<S, MR, NV>,
+        a: Strided<Self::A>,
+        b: *const Self::B,
+        steps: usize,
+    );
+}
+
+/// The sums of a tile.
+pub(crate) type Accumulators<S, const MR: usize, const NV: usize> = [[<S as Simd>::F32; NV]; MR];
+
+/// `acc` plus `MR x k` of A times `k x (NV * LANES)` of B.
 ///
 /// # Safety
-/// `a` is readable over `MR x k`, `b` for `k * NV * LANES` elements.
+/// `a` is readable over `MR x k`, `b` for a panel of `k` lines of `NV * LANES` elements, as [`Load::INTERLEAVED`] has them.
 #[inline(always)]
-pub(crate) unsafe fn tile<S: Simd, E: Load, const MR: usize, const NV: usize>(
+pub(crate) unsafe fn tile<S: Simd, T: Terms<S>, const MR: usize, const NV: usize>(
     s: S,
+    mut acc: Accumulators<S, MR, NV>,
     k: usize,
-    a: Strided,
-    b: *const E,
-    ahead: Ahead,
-) -> [[S::F32; NV]; MR] {
-    let mut acc = [[s.splat(0.0); NV]; MR];
-    let step = NV * S::LANES;
-    let (mut a, mut b, mut next) = (a, b, ahead.next);
-    let strides = k / STRIDE;
-    let lines = (ahead.share / LINE).div_ceil(strides.max(1));
-    for _ in 0..strides {
-        for _ in 0..lines {
-            s.prefetch(next);
-            next = next.wrapping_add(LINE);
-        }
-        for _ in 0..STRIDE {
-            // SAFETY: fewer than `k` steps have been made.
-            unsafe { accumulate(s, &mut acc, a, b) };
-            (a, b) = (a.at(0, 1), b.wrapping_add(step));
+    a: Strided<T::A>,
+    b: *const T::B,
+    ahead: &mut Ahead,
+) -> Accumulators<S, MR, NV> {
+    let lines = T::STEPS * NV * S::LANES;
+    let (mut a, mut b) = (a, b);
+    for _ in 0..k / STRIDE {
+        ahead.fetch(s);
+        for _ in 0..STRIDE / T::STEPS {
+            // SAFETY: at least as many steps are left.
+            unsafe { T::step(s, &mut acc, a, b, T::STEPS) };
+            (a, b) = (a.at(0, T::STEPS), b.wrapping_add(lines));
+            // A compiler that loads the elements of later steps before it needs them runs out of registers.
+            compiler_fence(Ordering::SeqCst);
         }
     }
-    for _ in 0..k % STRIDE {
-        // SAFETY: fewer than `k` steps have been made.
-        unsafe { accumulate(s, &mut acc, a, b) };
-        (a, b) = (a.at(0, 1), b.wrapping_add(step));
+    let mut left = k % STRIDE;
+    while left > 0 {
+        let steps = left.min(T::STEPS);
+        // SAFETY: as many steps are left; the panel has whole groups of lines.
+        unsafe { T::step(s, &mut acc, a, b, steps) };
+        (a, b) = (a.at(0, steps), b.wrapping_add(lines));
+        left -= steps;
     }
     acc
 }
 
-/// One step of `k`: a column of A times a line of the panel.
-#[inline(always)]
-unsafe fn accumulate<S: Simd, E: Load, const MR: usize, const NV: usize>(
-    s: S,
-    acc: &mut [[S::F32; NV]; MR],
-    a: Strided,
-    b: *const E,
-) {
-    let mut line = [s.splat(0.0); NV];
-    for (j, register) in line.iter_mut().enumerate() {
-        // SAFETY: the line has NV registers.
-        *register = unsafe { E::load(s, b.add(j * S::LANES)) };
+/// Multiply-adds in f32, the panel widened as it is loaded.
+pub(crate) struct MultiplyAdd<E>(PhantomData<E>);
+
+impl<S: Simd, E: Load> Terms<S> for MultiplyAdd<E> {
+    type A = f32;
+    type B = E;
+    const STEPS: usize = E::INTERLEAVED;
+
+    #[inline(always)]
+    unsafe fn step<const MR: usize, const NV: usize>(
+        s: S,
+        acc: &mut Accumulators<S, MR, NV>,
+        a: Strided,
+        b: *const E,
+        steps: usize,
+    ) {
+        for which in 0..steps {
+            // SAFETY: line `which` has NV registers, and column `which` MR elements.
+            unsafe {
+                let line = each!(s.splat(0.0); NV, j => E::load_line(s, b, which, j));
+                multiply_add(s, acc, a.at(0, which), line);
+            }
+        }
     }
+}
+
+/// A column of A times a line of the panel.
+#[inline(always)]
+unsafe fn multiply_add<S: Simd, const MR: usize, const NV: usize>(
+    s: S,
+    acc: &mut Accumulators<S, MR, NV>,
+    a: Strided,
+    line: [S::F32; NV],
+) {
     for (i, row) in acc.iter_mut().enumerate() {
         // SAFETY: the column has MR elements.
         let x = s.splat(unsafe { *a.at(i, 0).ptr });

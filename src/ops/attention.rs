@@ -4,12 +4,12 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::kernel::attention::{self as kernel, Heads, Inputs, Span};
 use crate::kernel::flash::buffer_lens;
-use crate::kernel::gemv::Gemv;
+use crate::kernel::gemv::gemv;
 use crate::kernel::map::Scale;
 use crate::kernel::softmax::Softmax;
 use crate::ops::{covers, same};
 use crate::scratch;
-use crate::view::{MatMut, MatRef};
+use crate::view::{MatMut, MatRef, Matrix};
 
 /// What attention computes: `softmax(scale * Q K^T + mask) V` for each head of each sequence.
 ///
@@ -189,7 +189,7 @@ impl Engine<'_> {
         same("q", attention.heads.d, q.len())?;
         same("k", attention.heads.d, k.cols())?;
         same("out", k.rows(), out.len())?;
-        self.level().dispatch(Gemv { w: k, x: q, y: out });
+        gemv(self, &Matrix::F32(k).into(), q, out);
         self.level().dispatch(Scale { factor: attention.heads.scale, row: out });
         self.level().dispatch(Softmax { row: out });
         Ok(())

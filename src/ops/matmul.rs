@@ -1,66 +1,64 @@
 //! Matrix times weights, with an epilogue.
 
+use crate::element::Dtype;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::kernel::gemv::Gemv;
-use crate::kernel::matmul::{Epilogue, Rhs, matmul, panel_len};
+use crate::kernel::gemv::gemv;
+use crate::kernel::matmul::{Size, matmul, memory_lens};
+use crate::kernel::output::Epilogue;
+use crate::kernel::rhs::{Plain, Rhs};
 use crate::ops::same;
-use crate::ops::weights::{Panels, Weights};
+use crate::ops::weights::Weights;
 use crate::scratch;
-use crate::view::{MatMut, MatRef, Matrix, for_each_type};
+use crate::view::{MatMut, Matrix};
 
 impl Engine<'_> {
-    /// Bytes of scratch that [`Engine::matmul`] needs with these weights: 0 for packed ones.
+    /// Bytes of scratch that [`Engine::matmul`] needs for `m` rows of type `a` and these weights: never more than for two
+    /// blocks that fit a second-level cache, for each thread; 0 for f32 with packed weights.
     ///
     /// # Errors
     /// [`Error::Overflow`] if that does not fit in `usize`.
-    pub fn matmul_scratch(&self, weights: &Weights<'_>) -> Result<usize> {
-        scratch::bytes([self.panels_len(weights)?])
+    pub fn matmul_scratch(&self, m: usize, a: Dtype, weights: &Weights<'_>) -> Result<usize> {
+        scratch::bytes(self.memory_lens(m, a, weights)?)
     }
 
-    /// Floats for the panels that plain weights are packed into, one a thread.
-    fn panels_len(&self, weights: &Weights<'_>) -> Result<usize> {
-        match weights {
-            Weights::Packed(_) => Ok(0),
-            Weights::Plain(_) => panel_len(weights.k(), self.level().tile().1)
-                .and_then(|len| len.checked_mul(self.threads()))
-                .ok_or(Error::Overflow { arg: "scratch" }),
-        }
+    fn memory_lens(&self, m: usize, a: Dtype, weights: &Weights<'_>) -> Result<[usize; 2]> {
+        let size = Size { m, k: weights.k(), n: weights.n() };
+        let overflow = Error::Overflow { arg: "scratch" };
+        let [rows, lines] = memory_lens(self.level(), size, a, matches!(weights, Weights::Plain(_))).ok_or(overflow)?;
+        let times = |len: usize| len.checked_mul(self.threads()).ok_or(overflow);
+        Ok([times(rows)?, times(lines)?])
     }
 
-    /// `out = act(a weights^T + bias) + residual`, accumulated in f32.
+    /// `out = act(a weights + bias) + residual`, accumulated in f32.
     ///
-    /// `a` is `m x k`, `weights` `n x k` ("out x in"), `out` `m x n`. The bits of an element depend on its row of `a`, its row
+    /// `a` is `m x k`, `weights` have `n` outputs of `k` inputs, `out` is `m x n`. The bits of an element depend on its row of `a`, its row
     /// of `weights`, the level and the storage type, and on nothing else. For `k = 0` the product is 0.
     ///
     /// # Errors
     /// [`Error::Shape`] names the argument that does not fit, [`Error::Packed`] weights packed for another level,
     /// [`Error::Scratch`] too little scratch.
-    pub fn matmul(
+    pub fn matmul<'a>(
         &self,
-        a: MatRef<'_>,
+        a: impl Into<Matrix<'a>>,
         weights: &Weights<'_>,
         epilogue: &Epilogue<'_>,
         out: MatMut<'_>,
         scratch: &mut [u8],
     ) -> Result<()> {
+        let a = a.into();
         let (m, k, n) = (a.rows(), a.cols(), weights.n());
         same("weights", k, weights.k())?;
         same("out", m, out.rows())?;
         same("out", n, out.cols())?;
         check_epilogue(epilogue, m, n)?;
         self.check_packed(weights)?;
-        let [memory] = scratch::split(scratch, [self.panels_len(weights)?])?;
-        match weights {
-            Weights::Plain(matrix) => {
-                for_each_type!(matrix, view => matmul(self, a, Rhs::Plain(*view), epilogue, out, memory));
-            }
-            Weights::Packed(packed) => match packed.panels {
-                Panels::F32(panels) => matmul(self, a, Rhs::Packed(panels), epilogue, out, memory),
-                Panels::F16(panels) => matmul(self, a, Rhs::Packed(panels), epilogue, out, memory),
-                Panels::Bf16(panels) => matmul(self, a, Rhs::Packed(panels), epilogue, out, memory),
-            },
-        }
+        let memory = scratch::split(scratch, self.memory_lens(m, a.dtype(), weights)?)?;
+        let b = match weights {
+            Weights::Plain(plain) => Rhs::Plain(*plain),
+            Weights::Packed(packed) => Rhs::Packed(packed.panels),
+        };
+        matmul(self, a, b, epilogue, out, memory);
         Ok(())
     }
 
@@ -72,14 +70,18 @@ impl Engine<'_> {
         }
     }
 
-    /// `y = W x`, accumulated in f32: `weights` is `n x k`, `x` is `k` long, `y` is `n` long.
+    /// `y = W x`, accumulated in f32: `weights` have `n` outputs of `k` inputs, `x` is `k` long, `y` is `n` long.
+    ///
+    /// Faster than [`Engine::matmul`] of one row by plain weights, which packs them. The bits of an element of `y` depend on
+    /// `x`, its weights, the level and the storage type.
     ///
     /// # Errors
     /// [`Error::Shape`] names the argument that does not fit.
-    pub fn gemv(&self, weights: &Matrix<'_>, x: &[f32], y: &mut [f32]) -> Result<()> {
-        same("x", weights.cols(), x.len())?;
-        same("y", weights.rows(), y.len())?;
-        for_each_type!(weights, w => self.level().dispatch(Gemv { w: *w, x, y }));
+    pub fn gemv<'a>(&self, weights: impl Into<Plain<'a>>, x: &[f32], y: &mut [f32]) -> Result<()> {
+        let weights = weights.into();
+        same("x", weights.k(), x.len())?;
+        same("y", weights.n(), y.len())?;
+        gemv(self, &weights, x, y);
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::kernel::Activation;
-use crate::kernel::gemv::Gemv;
+use crate::kernel::gemv::gemv;
 use crate::kernel::map::{Activate, Scale, Widen};
 use crate::kernel::norm::{Affine, layer_norm};
 use crate::kernel::softmax::Softmax;
@@ -110,7 +110,7 @@ impl Engine<'_> {
     pub fn dot(&self, a: &[f32], b: &[f32]) -> Result<f32> {
         same("b", a.len(), b.len())?;
         let mut out = [0.0];
-        self.level().dispatch(Gemv { w: MatRef::from_row(a), x: b, y: &mut out });
+        gemv(self, &Matrix::F32(MatRef::from_row(a)).into(), b, &mut out);
         Ok(out[0])
     }
 }

@@ -5,15 +5,15 @@ use core::arch::x86_64::*;
 use half::{bf16, f16};
 
 use super::avx2::Avx2;
-use super::{Op, Simd};
+use super::{Bf16Dot, DotOp, Op, Simd};
 
-/// Proof that the CPU has AVX-512 F, BW, DQ and VL, and AVX2, FMA and F16C.
+/// Proof that the CPU has AVX-512 F, BW, DQ and VL, and AVX2, FMA and F16C; with `BF16`, also AVX512_BF16.
 #[derive(Clone, Copy)]
-pub(crate) struct Avx512(());
+pub(crate) struct Avx512<const BF16: bool = false>(());
 
-impl Avx512 {
+impl<const BF16: bool> Avx512<BF16> {
     /// # Safety
-    /// The CPU has AVX-512 F, BW, DQ and VL, and AVX2, FMA and F16C, and the operating system saves the zmm registers.
+    /// The CPU has what the type proves, and the operating system saves the zmm registers.
     #[inline(always)]
     pub(super) const unsafe fn new() -> Self {
         Self(())
@@ -38,7 +38,7 @@ macro_rules! isa {
 }
 
 // SAFETY: a token is made only by `new`, whose caller vouches for the CPU; `call` enables exactly what it vouches for.
-unsafe impl Simd for Avx512 {
+unsafe impl<const BF16: bool> Simd for Avx512<BF16> {
     type F32 = __m512;
     type Mask = __mmask16;
 
@@ -50,7 +50,7 @@ unsafe impl Simd for Avx512 {
     #[inline(always)]
     fn call<O: Op>(self, op: O) -> O::Out {
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
-        fn enabled<O: Op>(s: Avx512, op: O) -> O::Out {
+        fn enabled<S: Simd, O: Op>(s: S, op: O) -> O::Out {
             op.run(s)
         }
         isa!(enabled(self, op))
@@ -186,6 +186,21 @@ unsafe impl Simd for Avx512 {
         self.widen_bf16(unsafe { _mm256_maskz_loadu_epi16(first_lanes(n), p.cast()) })
     }
 
+    #[inline(always)]
+    unsafe fn load_bf16_first_of_pairs(self, p: *const bf16) -> __m512 {
+        // SAFETY: sixteen pairs of halves are 64 bytes.
+        unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_loadu_si512(p.cast()))) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16_second_of_pairs(self, p: *const bf16) -> __m512 {
+        // SAFETY: sixteen pairs of halves are 64 bytes.
+        unsafe {
+            let upper = _mm512_set1_epi32(0xFFFF_0000_u32 as i32);
+            _mm512_castsi512_ps(_mm512_and_si512(_mm512_loadu_si512(p.cast()), upper))
+        }
+    }
+
     /// Eight columns at a time. The 256-bit halves go to their place as they are loaded; a 4 x 4 transpose in each 128-bit
     /// quarter and an exchange of quarters between the upper and the lower rows are left.
     #[inline(always)]
@@ -212,8 +227,38 @@ unsafe impl Simd for Avx512 {
     }
 }
 
+// SAFETY: a token is made only by `new`, whose caller vouches for the CPU; `call_dot` enables exactly what it vouches for.
+unsafe impl Bf16Dot for Avx512<true> {
+    #[inline(always)]
+    fn call_dot<O: DotOp>(self, op: O) -> O::Out {
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,f16c")]
+        fn enabled<O: DotOp>(s: Avx512<true>, op: O) -> O::Out {
+            op.run(s)
+        }
+        isa!(enabled(self, op))
+    }
+
+    #[inline(always)]
+    fn splat_pair(self, pair: [bf16; 2]) -> __m512 {
+        let [first, second] = pair.map(|half| u32::from(half.to_bits()));
+        isa!(_mm512_castsi512_ps(_mm512_set1_epi32((second << 16 | first) as i32)))
+    }
+
+    #[inline(always)]
+    fn dot(self, a: __m512, b: __m512, sum: __m512) -> __m512 {
+        isa!(_mm512_dpbf16_ps(sum, as_halves(a), as_halves(b)))
+    }
+}
+
+/// The same bits as thirty-two halves.
+#[inline(always)]
+const fn as_halves(a: __m512) -> __m512bh {
+    // SAFETY: both types are 64 bytes of plain bits.
+    unsafe { core::mem::transmute(a) }
+}
+
 /// The steps of what is above: methods, not closures, because a closure cannot be `inline(always)`.
-impl Avx512 {
+impl<const BF16: bool> Avx512<BF16> {
     #[inline(always)]
     fn widen_bf16(self, halves: __m256i) -> __m512 {
         isa!(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(halves))))

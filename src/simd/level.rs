@@ -3,9 +3,9 @@
 use core::fmt;
 use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
-use super::{Op, Scalar, Simd};
+use super::{DotOp, Op, Scalar, Simd};
 #[cfg(target_arch = "x86_64")]
-use super::{avx2::Avx2, avx512::Avx512};
+use super::{Bf16Dot, avx2::Avx2, avx512::Avx512};
 use crate::error::{Error, Result};
 
 #[cfg(target_arch = "x86_64")]
@@ -44,6 +44,8 @@ enum Kind {
     Avx2,
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Avx512Bf16,
 }
 
 impl Kind {
@@ -53,6 +55,8 @@ impl Kind {
         Self::Avx2,
         #[cfg(target_arch = "x86_64")]
         Self::Avx512,
+        #[cfg(target_arch = "x86_64")]
+        Self::Avx512Bf16,
     ];
 }
 
@@ -96,7 +100,7 @@ impl Level {
     pub const SCALAR: Self = Self(Kind::Scalar);
 
     /// The names of all levels this crate knows, on this architecture or another, from slowest to fastest.
-    pub const NAMES: &[&str] = &["scalar", "avx2", "avx512"];
+    pub const NAMES: &[&str] = &["scalar", "avx2", "avx512", "avx512bf16"];
 
     /// The best level of this CPU. Asked once, then remembered.
     ///
@@ -144,6 +148,8 @@ impl Level {
             Kind::Avx2 => "avx2",
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512Bf16 => "avx512bf16",
         }
     }
 
@@ -167,8 +173,29 @@ impl Level {
             Kind::Avx2 => unsafe { Avx2::new() }.call(op),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
-            Kind::Avx512 => unsafe { Avx512::new() }.call(op),
+            Kind::Avx512 | Kind::Avx512Bf16 => unsafe { Avx512::<false>::new() }.call(op),
         }
+    }
+
+    /// Whether this level has the dot product of bf16 pairs.
+    pub(crate) const fn has_bf16_dot(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        if matches!(self.0, Kind::Avx512Bf16) {
+            return true;
+        }
+        false
+    }
+
+    /// Runs `op` on this level, if it has the dot product of bf16 pairs.
+    #[inline]
+    pub(crate) fn dispatch_dot<O: DotOp>(self, op: O) -> Option<O::Out> {
+        #[cfg(target_arch = "x86_64")]
+        if self.has_bf16_dot() {
+            // SAFETY: a `Level` of this kind exists only after `x86::probe` found the instruction set, see `Level`.
+            return Some(unsafe { Avx512::<true>::new() }.call_dot(op));
+        }
+        drop(op);
+        None
     }
 
     #[cfg(feature = "std")]

@@ -10,6 +10,7 @@
 //! | [`Scalar`] | any | 4 (an array) | - | 4 x 4 |
 //! | [`Avx2`](avx2::Avx2) | AVX2, FMA, F16C | 8 | 16 | 6 x 16 |
 //! | [`Avx512`](avx512::Avx512) | AVX-512 F, BW, DQ, VL | 16 | 32 | 8 x 48 |
+//! | `Avx512<true>` | also AVX512_BF16, for [`Bf16Dot`] | 16 | 32 | 8 x 48 |
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -30,6 +31,12 @@ pub(crate) use scalar::Scalar;
 pub(crate) trait Op {
     type Out;
     fn run<S: Simd>(self, s: S) -> Self::Out;
+}
+
+/// As [`Op`], with the dot product of bf16 pairs.
+pub(crate) trait DotOp {
+    type Out;
+    fn run<S: Bf16Dot>(self, s: S) -> Self::Out;
 }
 
 /// One instruction set: holding a value proves that the CPU has it. All methods are `#[inline(always)]`.
@@ -117,6 +124,14 @@ pub(crate) unsafe trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// As [`Self::load_first`].
     unsafe fn load_bf16_first(self, p: *const bf16, n: usize) -> Self::F32;
+    /// Widens the first of each of `LANES` pairs exactly.
+    /// # Safety
+    /// `p` is valid for reading `2 * LANES` elements.
+    unsafe fn load_bf16_first_of_pairs(self, p: *const bf16) -> Self::F32;
+    /// Widens the second of each of `LANES` pairs exactly.
+    /// # Safety
+    /// As [`Self::load_bf16_first_of_pairs`].
+    unsafe fn load_bf16_second_of_pairs(self, p: *const bf16) -> Self::F32;
 
     /// Transposes a block of `LANES x LANES`: `dst[j][i] = src[i][j]`, strides in floats.
     /// # Safety
@@ -125,4 +140,20 @@ pub(crate) unsafe trait Simd: Copy + Send + Sync + 'static {
 
     /// Asks for the cache line of `p` to be brought in (to the second level). `p` may point anywhere.
     fn prefetch(self, p: *const u8);
+}
+
+/// An instruction set that multiplies pairs of bf16 and adds them to f32.
+///
+/// A pair stands in a lane, its first half in the lower bits. The sum is that of two multiply-adds, but subnormal numbers
+/// count as 0, and whether each of them is rounded is the CPU's affair.
+///
+/// # Safety
+/// As [`Simd`]; `call_dot` must run the operation with this instruction set enabled.
+pub(crate) unsafe trait Bf16Dot: Simd {
+    /// Runs `op` with the instruction set enabled.
+    fn call_dot<O: DotOp>(self, op: O) -> O::Out;
+    /// The same pair in every lane.
+    fn splat_pair(self, pair: [bf16; 2]) -> Self::F32;
+    /// `sum + a.0 * b.0 + a.1 * b.1`, lane by lane.
+    fn dot(self, a: Self::F32, b: Self::F32, sum: Self::F32) -> Self::F32;
 }

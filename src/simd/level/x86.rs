@@ -18,6 +18,8 @@ const AVX512F: u32 = 1 << 16;
 const AVX512DQ: u32 = 1 << 17;
 const AVX512BW: u32 = 1 << 30;
 const AVX512VL: u32 = 1 << 31;
+/// Leaf 7, subleaf 1, eax.
+const AVX512_BF16: u32 = 1 << 5;
 /// Register state that the operating system saves: xmm, ymm / also the mask registers, the upper halves, zmm16 to zmm31.
 const YMM_STATE: u64 = 0x6;
 const ZMM_STATE: u64 = 0xE6;
@@ -27,6 +29,7 @@ const ZMM_STATE: u64 = 0xE6;
 struct CpuBits {
     leaf1_ecx: u32,
     leaf7_ebx: u32,
+    leaf7_1_eax: u32,
     xcr0: u64,
 }
 
@@ -34,7 +37,7 @@ struct CpuBits {
 pub(super) fn probe() -> Kind {
     // Bare metal: nobody may have switched the vector state on. SGX: CPUID traps. Miri: no CPU to ask.
     let must_not_ask = cfg!(any(target_os = "none", target_env = "sgx", miri));
-    if must_not_ask || built_for() == Kind::Avx512 { built_for() } else { classify(CpuBits::read()) }
+    if must_not_ask || built_for() == Kind::Avx512Bf16 { built_for() } else { classify(CpuBits::read()) }
 }
 
 /// What the target features of this build promise.
@@ -46,10 +49,16 @@ const fn built_for() -> Kind {
         target_feature = "avx512dq",
         target_feature = "avx512vl"
     ));
-    match (avx2, avx512) {
-        (true, true) => Kind::Avx512,
-        (true, false) => Kind::Avx2,
-        (false, _) => Kind::Scalar,
+    best(avx2, avx512, cfg!(target_feature = "avx512bf16"))
+}
+
+/// The best level, each set counting only with those before it.
+const fn best(avx2: bool, avx512: bool, bf16: bool) -> Kind {
+    match (avx2, avx512, bf16) {
+        (true, true, true) => Kind::Avx512Bf16,
+        (true, true, false) => Kind::Avx512,
+        (true, false, _) => Kind::Avx2,
+        (false, ..) => Kind::Scalar,
     }
 }
 
@@ -58,11 +67,7 @@ const fn classify(cpu: CpuBits) -> Kind {
     let leaf1 = FMA | OSXSAVE | AVX | F16C;
     let avx2 = has(cpu.leaf1_ecx, leaf1) && has(cpu.leaf7_ebx, AVX2) && cpu.xcr0 & YMM_STATE == YMM_STATE;
     let avx512 = has(cpu.leaf7_ebx, AVX512F | AVX512BW | AVX512DQ | AVX512VL) && cpu.xcr0 & ZMM_STATE == ZMM_STATE;
-    match (avx2, avx512) {
-        (true, true) => Kind::Avx512,
-        (true, false) => Kind::Avx2,
-        (false, _) => Kind::Scalar,
-    }
+    best(avx2, avx512, has(cpu.leaf7_1_eax, AVX512_BF16))
 }
 
 /// Whether all of `wanted` are set.
@@ -75,14 +80,18 @@ impl CpuBits {
         // A leaf beyond the highest one answers with the data of another leaf.
         let max_leaf = __cpuid(0).eax;
         let leaf1_ecx = if max_leaf >= 1 { __cpuid(1).ecx } else { 0 };
-        let leaf7_ebx = if max_leaf >= 7 { __cpuid_count(7, 0).ebx } else { 0 };
+        let leaf7 = |subleaf| if max_leaf >= 7 { Some(__cpuid_count(7, subleaf)) } else { None };
+        // Subleaf 0 names the highest subleaf in eax.
+        let max_subleaf = leaf7(0).map_or(0, |leaf| leaf.eax);
+        let leaf7_ebx = leaf7(0).map_or(0, |leaf| leaf.ebx);
+        let leaf7_1_eax = if max_subleaf >= 1 { leaf7(1).map_or(0, |leaf| leaf.eax) } else { 0 };
         let xcr0 = if has(leaf1_ecx, OSXSAVE) {
             // SAFETY: OSXSAVE says that the operating system has enabled XGETBV; register 0 always exists then.
             unsafe { read_xcr0() }
         } else {
             0
         };
-        Self { leaf1_ecx, leaf7_ebx, xcr0 }
+        Self { leaf1_ecx, leaf7_ebx, leaf7_1_eax, xcr0 }
     }
 }
 
@@ -101,14 +110,16 @@ mod tests {
     use super::*;
 
     /// A CPU and system with everything.
-    const FULL: CpuBits = CpuBits { leaf1_ecx: u32::MAX, leaf7_ebx: u32::MAX, xcr0: u64::MAX };
+    const FULL: CpuBits =
+        CpuBits { leaf1_ecx: u32::MAX, leaf7_ebx: u32::MAX, leaf7_1_eax: u32::MAX, xcr0: u64::MAX };
 
     #[test]
     fn made_up_cpus() {
         let leaf1_without = |bit: u32| CpuBits { leaf1_ecx: !bit, ..FULL };
         let leaf7_without = |bit: u32| CpuBits { leaf7_ebx: !bit, ..FULL };
         let cases = [
-            ("everything", FULL, Kind::Avx512),
+            ("everything", FULL, Kind::Avx512Bf16),
+            ("no AVX512_BF16, as Skylake-X", CpuBits { leaf7_1_eax: !AVX512_BF16, ..FULL }, Kind::Avx512),
             ("nothing", CpuBits::default(), Kind::Scalar),
             ("no OSXSAVE", leaf1_without(OSXSAVE), Kind::Scalar),
             ("no AVX", leaf1_without(AVX), Kind::Scalar),
@@ -141,6 +152,7 @@ mod tests {
         let avx2 = has!("avx2") && has!("fma") && has!("f16c");
         let avx512 = avx2 && has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl");
         let expected = match (avx2, avx512) {
+            (_, true) if has!("avx512bf16") => Kind::Avx512Bf16,
             (_, true) => Kind::Avx512,
             (true, _) => Kind::Avx2,
             _ => Kind::Scalar,
