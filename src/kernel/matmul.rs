@@ -14,18 +14,22 @@
 //! however the loops are blocked, an element is one chain of multiply-adds in the order of `k`: its bits depend on its row
 //! of A and its column of B, and on nothing else.
 
+use core::marker::PhantomData;
 use core::ops::Range;
 
-use crate::element::{Dtype, Load};
+use half::{bf16, f16};
+
+use crate::element::Dtype;
 use crate::engine::Engine;
+use crate::kernel::block::{ABREAST, Block, FEW_ROWS, Finish, Kind, Part};
 use crate::kernel::map::Widen;
 use crate::kernel::output::{Epilogue, Output};
-use crate::kernel::pack::{PackPanel, strided};
+use crate::kernel::pack::strided;
 use crate::kernel::panels::{Panels, lines};
 use crate::kernel::rhs::{Packed, Plain, Rhs};
-use crate::kernel::tile::{Ahead, MultiplyAdd, Terms, tile, with_registers, with_rows};
+use crate::kernel::tile::{Ahead, Dot, MultiplyAdd};
 use crate::kernel::{Shared, Strided};
-use crate::simd::{Level, Op, Simd};
+use crate::simd::Level;
 use crate::view::{MatMut, Matrix, for_each_type};
 
 /// Steps of `k` between two visits to C. The visits are what costs: C comes from memory, while a panel and the rows of A that
@@ -49,11 +53,27 @@ pub(crate) struct Size {
     pub n: usize,
 }
 
+/// The types of a product's sides, and whether the weights are plain: what its memory depends on beside its size.
+#[derive(Clone, Copy)]
+pub(crate) struct Types {
+    pub a: Dtype,
+    pub b: Dtype,
+    pub plain: bool,
+}
+
+impl Types {
+    /// Both sides are bf16, and the level multiplies that.
+    fn dot(self, level: Level) -> bool {
+        level.has_bf16_dot() && self.a == Dtype::Bf16 && self.b == Dtype::Bf16
+    }
+}
+
 /// Floats of memory for one task: widened rows of A, and panels of plain weights; `None` on overflow.
-pub(crate) fn memory_lens(level: Level, size: Size, a: Dtype, plain: bool) -> Option<[usize; 2]> {
-    let [panels, kc] = if plain { chunk(level, size.m) } else { [0, KC] };
+pub(crate) fn memory_lens(level: Level, size: Size, types: Types) -> Option<[usize; 2]> {
+    let [panels, kc] = if types.plain { chunk(level, size.m) } else { [0, KC] };
     let steps = size.k.min(kc);
-    let widened = if a == Dtype::F32 { 0 } else { size.m.min(MC).checked_mul(steps)? };
+    let widens = types.a != Dtype::F32 && !types.dot(level);
+    let widened = if widens { size.m.min(MC).checked_mul(steps)? } else { 0 };
     let packed = size.n.min(panels * level.tile().1).next_multiple_of(level.lanes()).checked_mul(steps)?;
     Some([widened, packed])
 }
@@ -77,8 +97,8 @@ pub(crate) fn matmul(
 ) {
     let size = Size { m: a.rows(), k: a.cols(), n: out.cols() };
     let level = engine.level();
-    let plain = matches!(b, Rhs::Plain(_));
-    let lens = memory_lens(level, size, a.dtype(), plain).unwrap_or([usize::MAX; 2]);
+    let types = Types { a: a.dtype(), b: b.dtype(), plain: matches!(b, Rhs::Plain(_)) };
+    let lens = memory_lens(level, size, types).unwrap_or([usize::MAX; 2]);
     let fits = out.rows() == size.m
         && epilogue.fits(size.m, size.n)
         && memory.iter().zip(lens).all(|(part, len)| len.checked_mul(engine.threads()) == Some(part.len()))
@@ -90,236 +110,226 @@ pub(crate) fn matmul(
     if !fits || size.m == 0 || size.n == 0 {
         return;
     }
-    let panels = Panels::new(level, size.n);
-    let shared = Shared((Output::new(epilogue, &mut out), memory.map(|part| part.as_mut_ptr())));
-    engine.split(panels.count(), GRAIN, |task, part| {
-        let (c, [rows, lines]) = shared.get();
-        // SAFETY: each part of the memory holds its length for each thread, and `task` is below their number.
-        let memory = unsafe { Memory { rows: rows.add(task * lens[0]), lines: lines.add(task * lens[1]) } };
-        // No other task writes the columns of these panels.
-        Task { level, size, a, b, c, panels, memory }.run(part);
-    });
+    let product = Product { engine, size, c: Output::new(epilogue, &mut out), memory, lens };
+    match (a, b) {
+        (Matrix::Bf16(rows), Rhs::Packed(Packed::Bf16(panels))) if types.dot(level) => {
+            product.run::<Dot>(Lhs::InPlace(Strided::from_rows(&rows)), Source::Packed(panels));
+        }
+        (Matrix::Bf16(rows), Rhs::Plain(plain)) if types.dot(level) => {
+            product.run::<Dot>(Lhs::InPlace(Strided::from_rows(&rows)), Source::Plain(plain));
+        }
+        (a, Rhs::Packed(Packed::F32(panels))) => product.run::<MultiplyAdd<f32>>(Lhs::new(a), Source::Packed(panels)),
+        (a, Rhs::Packed(Packed::F16(panels))) => product.run::<MultiplyAdd<f16>>(Lhs::new(a), Source::Packed(panels)),
+        (a, Rhs::Packed(Packed::Bf16(panels))) => product.run::<MultiplyAdd<bf16>>(Lhs::new(a), Source::Packed(panels)),
+        (a, Rhs::Plain(plain)) => product.run::<MultiplyAdd<f32>>(Lhs::new(a), Source::Plain(plain)),
+    }
 }
 
-/// What one task copies into: blocks of A, and lines of plain weights.
+/// A product whose sizes fit each other, its types still open.
+struct Product<'e, 'p, 'm> {
+    engine: &'e Engine<'p>,
+    size: Size,
+    c: Output,
+    memory: [&'m mut [f32]; 2],
+    /// What each task takes of the memory.
+    lens: [usize; 2],
+}
+
+impl Product<'_, '_, '_> {
+    fn run<K: Kind>(self, a: Lhs<'_, K::A>, b: Source<'_, K::B>) {
+        let Self { engine, size, c, memory, lens } = self;
+        let (level, panels) = (engine.level(), Panels::new(engine.level(), size.n));
+        let shared = Shared((a, b, c, memory.map(|part| part.as_mut_ptr())));
+        engine.split(panels.count(), GRAIN, |task, part| {
+            let (a, b, c, [rows, lines]) = shared.get();
+            // Each part of the memory holds its length for each thread, and `task` is below their number. No other task
+            // writes the columns of these panels.
+            let (rows, lines) = (rows.wrapping_add(task * lens[0]), lines.wrapping_add(task * lens[1]).cast());
+            Task::<K> { level, size, a, b, c, panels, rows, lines }.run(part);
+        });
+    }
+}
+
+/// A as the tiles of a kind read it: in place, or widened to f32 block by block.
 #[derive(Clone, Copy)]
-struct Memory {
-    rows: *mut f32,
-    lines: *mut f32,
+enum Lhs<'a, A> {
+    InPlace(Strided<A>),
+    Widened(Matrix<'a>),
 }
 
-/// A product whose sizes fit each other, and one task's memory.
-struct Task<'a> {
+impl<'a> Lhs<'a, f32> {
+    fn new(a: Matrix<'a>) -> Self {
+        match a {
+            Matrix::F32(view) => Self::InPlace(Strided::from_rows(&view)),
+            a => Self::Widened(a),
+        }
+    }
+}
+
+/// B in panels, or as files have it.
+#[derive(Clone, Copy)]
+enum Source<'a, B> {
+    Packed(&'a [B]),
+    Plain(Plain<'a>),
+}
+
+/// What one task works on, and its memory.
+struct Task<'a, K: Kind> {
     level: Level,
     size: Size,
-    a: Matrix<'a>,
-    b: Rhs<'a>,
+    a: Lhs<'a, K::A>,
+    b: Source<'a, K::B>,
     c: Output,
     panels: Panels,
-    memory: Memory,
+    /// For a block of A, widened.
+    rows: *mut f32,
+    /// For a chunk of plain weights, packed.
+    lines: *mut K::B,
 }
 
-impl Task<'_> {
+/// One pass of the loops: rows, steps of `k`, and the chunk of panels that is packed.
+struct Pass {
+    rows: Range<usize>,
+    steps: Range<usize>,
+    chunk: Range<usize>,
+}
+
+impl<K: Kind> Task<'_, K> {
     /// Computes the columns of some panels.
     fn run(&self, panels: Range<usize>) {
         let Size { m, k, .. } = self.size;
         let [at_a_time, kc] = match self.b {
-            Rhs::Plain(_) => chunk(self.level, m),
-            Rhs::Packed(_) => [panels.len(), KC],
+            Source::Plain(_) => chunk(self.level, m),
+            Source::Packed(_) => [panels.len(), KC],
         };
         for first in panels.clone().step_by(at_a_time.max(1)) {
             let chunk = first..panels.end.min(first + at_a_time);
             for p in (0..k.max(1)).step_by(kc) {
-                let steps = p..k.min(p + kc);
-                if let Rhs::Plain(plain) = &self.b {
-                    self.pack(plain, &chunk, &steps);
-                }
+                let mut pass = Pass { rows: 0..0, steps: p..k.min(p + kc), chunk: chunk.clone() };
+                self.pack(&pass);
                 for i in (0..m).step_by(MC) {
-                    let rows = i..m.min(i + MC);
-                    let a = self.rows(&rows, &steps);
-                    for panel in chunk.clone() {
-                        self.block(a, &rows, &steps, panel, &chunk);
-                    }
+                    pass.rows = i..m.min(i + MC);
+                    self.pass(&pass);
                 }
             }
         }
     }
 
-    /// Packs steps of a chunk of plain weights, panel after panel.
-    fn pack(&self, plain: &Plain<'_>, chunk: &Range<usize>, steps: &Range<usize>) {
-        let origin = self.panels.columns(chunk.start).start;
-        for panel in chunk.clone() {
+    /// Packs a chunk of plain weights, panel after panel.
+    fn pack(&self, pass: &Pass) {
+        let Source::Plain(plain) = &self.b else { return };
+        for panel in pass.chunk.clone() {
             let columns = self.panels.columns(panel);
-            let (existing, lines, width) = (self.panels.existing(panel), steps.len(), columns.len());
-            let dst = self.memory.lines.wrapping_add((columns.start - origin) * lines);
-            for_each_type!(plain.matrix(), view => {
-                let src = strided(view, plain.order()).at(columns.start, steps.start);
-                self.level.dispatch(PackPanel { src, columns: existing, lines, width, dst });
+            let part = Part {
+                start: [columns.start, pass.steps.start],
+                columns: self.panels.existing(panel),
+                steps: pass.steps.len(),
+                width: columns.len(),
+            };
+            K::pack(self.level, plain, &part, self.packed(pass, panel).cast_mut());
+        }
+    }
+
+    /// Some rows of C over a chunk of panels.
+    fn pass(&self, pass: &Pass) {
+        let a = self.block_of_a(pass);
+        let mut panel = pass.chunk.start;
+        while panel < pass.chunk.end {
+            let panels = self.abreast(pass, panel);
+            self.block(a, pass, panel, panels);
+            panel += panels;
+        }
+    }
+
+    /// How many panels from this one on are taken side by side: those of few rows, if they are equally wide.
+    fn abreast(&self, pass: &Pass, panel: usize) -> usize {
+        let last = panel + ABREAST - 1;
+        let equal = || self.panels.columns(panel).len() == self.panels.columns(last).len();
+        if pass.rows.len() <= FEW_ROWS && last < pass.chunk.end && equal() { ABREAST } else { 1 }
+    }
+
+    /// A block of A.
+    fn block_of_a(&self, pass: &Pass) -> Strided<K::A> {
+        let a = match &self.a {
+            Lhs::InPlace(a) => return a.at(pass.rows.start, pass.steps.start),
+            Lhs::Widened(a) => a,
+        };
+        let stride = pass.steps.len();
+        for (i, row) in pass.rows.clone().enumerate() {
+            // SAFETY: the memory has room for MC rows of this stride.
+            let out = unsafe { core::slice::from_raw_parts_mut(self.rows.wrapping_add(i * stride), stride) };
+            for_each_type!(a, view => {
+                let row = view.row(row).get(pass.steps.clone()).unwrap_or_default();
+                self.level.dispatch(Widen { row, add: false, out });
             });
         }
+        // Only kinds whose A is f32 have it widened.
+        Strided { ptr: self.rows.cast_const().cast(), row: stride, col: 1 }
     }
 
-    /// A block of A as f32.
-    fn rows(&self, rows: &Range<usize>, steps: &Range<usize>) -> Strided {
-        let stride = steps.len();
-        match &self.a {
-            Matrix::F32(view) => Strided::from_rows(view).at(rows.start, steps.start),
-            a => {
-                for (i, row) in rows.clone().enumerate() {
-                    // SAFETY: the memory has room for MC rows of this stride.
-                    let out = unsafe { core::slice::from_raw_parts_mut(self.memory.rows.add(i * stride), steps.len()) };
-                    for_each_type!(a, view => {
-                        let row = view.row(row).get(steps.clone()).unwrap_or_default();
-                        self.level.dispatch(Widen { row, add: false, out });
-                    });
-                }
-                Strided { ptr: self.memory.rows, row: stride, col: 1 }
-            }
-        }
-    }
-
-    /// Rows `rows` of C over the columns of one panel: `steps` more terms of the sum.
-    fn block(&self, a: Strided, rows: &Range<usize>, steps: &Range<usize>, panel: usize, chunk: &Range<usize>) {
-        let spread = [rows.len().div_ceil(self.level.tile().0), steps.len()];
-        match &self.b {
-            Rhs::Plain(plain) => {
-                let ahead = if panel + 1 < chunk.end {
-                    let width = self.panels.columns(panel + 1).len();
-                    Ahead::new(self.packed_lines(panel + 1, chunk, steps), [1, steps.len() * width], 0, spread)
-                } else {
-                    self.plain_ahead(plain, panel + 1, steps, spread)
-                };
-                self.tiles(a, rows, steps, panel, self.packed_lines(panel, chunk, steps), ahead);
-            }
-            Rhs::Packed(Packed::F32(panels)) => self.packed_block(a, rows, steps, panel, panels, spread),
-            Rhs::Packed(Packed::F16(panels)) => self.packed_block(a, rows, steps, panel, panels, spread),
-            Rhs::Packed(Packed::Bf16(panels)) => self.packed_block(a, rows, steps, panel, panels, spread),
-        }
-    }
-
-    fn packed_lines(&self, panel: usize, chunk: &Range<usize>, steps: &Range<usize>) -> *const f32 {
-        let origin = self.panels.columns(chunk.start).start;
-        self.memory.lines.wrapping_add((self.panels.columns(panel).start - origin) * steps.len())
-    }
-
-    fn plain_ahead(&self, plain: &Plain<'_>, panel: usize, steps: &Range<usize>, spread: [usize; 2]) -> Ahead {
-        if panel >= self.panels.count() {
-            return Ahead::none();
-        }
-        let (column, columns) = (self.panels.columns(panel).start, self.panels.existing(panel));
-        for_each_type!(plain.matrix(), view => {
-            let src = strided(view, plain.order()).at(column, steps.start);
-            let size = if src.col == 1 { [columns, steps.len()] } else { [steps.len(), columns] };
-            Ahead::new(src.ptr, size, src.row.max(src.col), spread)
-        })
-    }
-
-    fn packed_block<E: Load>(
-        &self,
-        a: Strided,
-        rows: &Range<usize>,
-        steps: &Range<usize>,
-        panel: usize,
-        panels: &[E],
-        spread: [usize; 2],
-    ) {
-        let lines = lines::<E>(self.size.k).unwrap_or_default();
-        let b = |panel: usize| {
-            let columns = self.panels.columns(panel);
-            panels.as_ptr().wrapping_add(columns.start * lines + steps.start * columns.len())
-        };
-        let ahead = if panel + 1 < self.panels.count() {
-            let width = self.panels.columns(panel + 1).len();
-            Ahead::new(b(panel + 1), [1, steps.len() * width], 0, spread)
-        } else {
-            Ahead::none()
-        };
-        self.tiles(a, rows, steps, panel, b(panel), ahead);
-    }
-
-    fn tiles<E: Load>(
-        &self,
-        a: Strided,
-        rows: &Range<usize>,
-        steps: &Range<usize>,
-        panel: usize,
-        b: *const E,
-        ahead: Ahead,
-    ) {
+    /// Where a panel's lines for these steps are.
+    fn packed(&self, pass: &Pass, panel: usize) -> *const K::B {
         let columns = self.panels.columns(panel);
-        let c = self.c.at(rows.start, columns.start);
-        let size = [rows.len(), self.panels.existing(panel)];
-        let registers = columns.len() / self.level.lanes();
-        self.level.dispatch(Block { size, steps: steps.len(), registers, a, b, ahead, c, add: steps.start > 0 });
-        if steps.end == self.size.k && !c.is_finished() {
+        let lines_of = |steps: usize| lines::<K::B>(steps).unwrap_or_default();
+        match self.b {
+            Source::Packed(panels) => {
+                let offset = columns.start * lines_of(self.size.k) + pass.steps.start * columns.len();
+                panels.as_ptr().wrapping_add(offset)
+            }
+            Source::Plain(_) => {
+                let origin = self.panels.columns(pass.chunk.start).start;
+                self.lines.wrapping_add((columns.start - origin) * lines_of(pass.steps.len()))
+            }
+        }
+    }
+
+    /// What the tiles of one block bring nearer: the panels after it.
+    fn ahead(&self, pass: &Pass, next: usize, panels: usize) -> Ahead {
+        let spread = [pass.rows.len().div_ceil(self.level.tile().0), pass.steps.len()];
+        let width = self.panels.columns(next).len();
+        match &self.b {
+            // Few rows read panels as fast as they come: that is what the hardware's prefetchers are for.
+            _ if next >= self.panels.count() || pass.rows.len() <= FEW_ROWS => Ahead::none(),
+            Source::Plain(plain) if next >= pass.chunk.end => {
+                let (column, columns) = (self.panels.columns(next).start, self.panels.existing(next));
+                for_each_type!(plain.matrix(), view => {
+                    let src = strided(view, plain.order()).at(column, pass.steps.start);
+                    let size = if src.col == 1 { [columns, pass.steps.len()] } else { [pass.steps.len(), columns] };
+                    Ahead::new(src.ptr, size, src.row.max(src.col), spread)
+                })
+            }
+            _ => {
+                let len = self.packed(pass, next + 1).addr().wrapping_sub(self.packed(pass, next).addr());
+                let stride = len / size_of::<K::B>();
+                Ahead::new(self.packed(pass, next), [panels, pass.steps.len() * width], stride, spread)
+            }
+        }
+    }
+
+    /// Rows of C over the columns of some panels: more terms of the sum.
+    fn block(&self, a: Strided<K::A>, pass: &Pass, panel: usize, panels: usize) {
+        let (first, last) = (self.panels.columns(panel), self.panels.columns(panel + panels - 1));
+        let (b, next) = (self.packed(pass, panel), self.packed(pass, panel + 1));
+        let size = [pass.rows.len(), last.end.min(self.size.n) - first.start];
+        let c = self.c.at(pass.rows.start, first.start);
+        K::run(
+            self.level,
+            Block {
+                size,
+                steps: pass.steps.len(),
+                registers: first.len() / self.level.lanes(),
+                panels,
+                panel_len: next.addr().wrapping_sub(b.addr()) / size_of::<K::B>(),
+                a,
+                b,
+                ahead: self.ahead(pass, panel + panels, panels),
+                c,
+                add: pass.steps.start > 0,
+                kind: PhantomData,
+            },
+        );
+        if pass.steps.end == self.size.k && !c.is_finished() {
             self.level.dispatch(Finish { size, c });
         }
-    }
-}
-
-/// Some rows, some steps of `k`, one panel. The pointers are valid over the sizes.
-struct Block<E> {
-    /// Rows, and columns that exist.
-    size: [usize; 2],
-    steps: usize,
-    /// Registers across the panel.
-    registers: usize,
-    a: Strided,
-    b: *const E,
-    /// The next panel.
-    ahead: Ahead,
-    c: Output,
-    /// To what earlier steps left in C.
-    add: bool,
-}
-
-impl<E: Load> Op for Block<E> {
-    type Out = ();
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        // SAFETY: see the type.
-        with_registers!(S, self.registers, NV => unsafe { self.tiles::<S, MultiplyAdd<E>, NV>(s, self.a, self.b) });
-    }
-}
-
-impl<E> Block<E> {
-    #[inline(always)]
-    unsafe fn tiles<S: Simd, T: Terms<S>, const NV: usize>(&self, s: S, a: Strided<T::A>, b: *const T::B) {
-        let [rows, columns] = self.size;
-        let mut ahead = self.ahead;
-        for i in (0..rows).step_by(S::MR) {
-            let c = self.c.at(i, 0);
-            let left = rows - i;
-            if self.add {
-                // The next tile is below this one, or at the top of the next panel.
-                let next = if left > S::MR { self.c.at(i + S::MR, 0) } else { self.c.at(0, NV * S::LANES) };
-                next.prefetch(s, S::MR, columns);
-            }
-            with_rows!(S, left.min(S::MR), MR => {
-                // SAFETY: rows i..i + MR exist, and `steps` lines from `b`.
-                unsafe {
-                    let acc = c.start::<S, MR, NV>(s, columns, self.add);
-                    let acc = tile::<S, T, MR, NV>(s, acc, self.steps, a.at(i, 0), b, &mut ahead);
-                    c.put::<S, MR, NV>(s, acc, columns);
-                }
-            });
-        }
-    }
-}
-
-/// The epilogue of a block whose sums are complete, while it is in the cache. An operation of its own: its constants would
-/// take registers from the tiles.
-struct Finish {
-    size: [usize; 2],
-    c: Output,
-}
-
-impl Op for Finish {
-    type Out = ();
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let [rows, columns] = self.size;
-        // SAFETY: the block lies within the output.
-        unsafe { self.c.finish(s, rows, columns) }
     }
 }

@@ -4,6 +4,7 @@
 //! `# Safety` section.
 
 pub(crate) mod attention;
+pub(crate) mod block;
 pub(crate) mod flash;
 pub(crate) mod gemv;
 pub(crate) mod map;

@@ -1,12 +1,14 @@
 //! Weights in the order the tile reads them: panels of some registers' width, each `k` lines long, zeros past the last
 //! column.
 
+use half::bf16;
+
 use crate::element::{Dtype, Load};
 use crate::kernel::Strided;
 use crate::kernel::map::{load, registers};
 use crate::kernel::panels::{Panels, lines};
 use crate::kernel::rhs::Order;
-use crate::simd::{Level, Op, Simd};
+use crate::simd::{Bf16Dot, DotOp, Level, Op, Simd};
 use crate::view::MatRef;
 
 /// The widest register of any level, in floats; the side of the blocks that are transposed.
@@ -108,6 +110,74 @@ impl<E: Load> PackPanel<E> {
                 let count = self.columns.saturating_sub(at).min(S::LANES);
                 // SAFETY: the line has `columns` elements in the source and `width` in the panel.
                 unsafe { s.store(dst.add(at), load(s, src.wrapping_add(at), count)) }
+            }
+        }
+    }
+}
+
+/// Packs some steps of one panel of plain weights as they are, in pairs.
+pub(crate) struct PackPairs {
+    /// The panel's first element; the step is even.
+    pub src: Strided<bf16>,
+    /// Columns that exist, at most `width`.
+    pub columns: usize,
+    pub steps: usize,
+    pub width: usize,
+    /// `src` is readable over `columns x steps`, one of its strides being 1; `dst` is writable over the steps, rounded up to
+    /// pairs, times `width`, a multiple of `LANES`.
+    pub dst: *mut bf16,
+}
+
+impl DotOp for PackPairs {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Bf16Dot>(self, s: S) {
+        // SAFETY: see `dst`.
+        unsafe {
+            let turned = if self.src.col == 1 { self.transpose(s) } else { 0 };
+            self.copy(turned);
+        }
+    }
+}
+
+impl PackPairs {
+    /// Whole blocks of pairs, turned as 32-bit words; how many steps that makes. Columns past the last are zeros.
+    #[inline(always)]
+    unsafe fn transpose<S: Bf16Dot>(&self, s: S) -> usize {
+        let steps = self.steps - self.steps % (2 * S::LANES);
+        let mut block = [0.0_f32; MAX_LANES * MAX_LANES];
+        for i in (0..self.width).step_by(S::LANES) {
+            let rows = self.columns.saturating_sub(i).min(S::LANES);
+            block[rows * S::LANES..].fill(0.0);
+            for p in (0..steps).step_by(2 * S::LANES) {
+                // SAFETY: `rows` rows have `2 * LANES` steps from `p` on, and the panel has lines for them.
+                unsafe {
+                    for row in 0..rows {
+                        let src = self.src.at(i + row, p);
+                        s.prefetch(src.at(0, AHEAD * S::LANES).ptr.cast());
+                        s.store(block.as_mut_ptr().add(row * S::LANES), s.load_pairs(src.ptr));
+                    }
+                    let dst = self.dst.add(p * self.width + 2 * i).cast();
+                    s.transpose(block.as_ptr(), S::LANES, dst, self.width);
+                }
+            }
+        }
+        steps
+    }
+
+    /// Steps from an even one on, pair by pair.
+    #[inline(always)]
+    unsafe fn copy(&self, from: usize) {
+        for p in (from..self.steps).step_by(2) {
+            for i in 0..self.width {
+                // SAFETY: only elements that exist are read; the panel has lines for whole pairs.
+                unsafe {
+                    let at =
+                        |p: usize| if i < self.columns && p < self.steps { *self.src.at(i, p).ptr } else { bf16::ZERO };
+                    let dst = self.dst.add(p * self.width + 2 * i);
+                    dst.write(at(p));
+                    dst.add(1).write(at(p + 1));
+                }
             }
         }
     }

@@ -109,3 +109,12 @@ pub(crate) enum Rhs<'a> {
     Plain(Plain<'a>),
     Packed(Packed<'a>),
 }
+
+impl Rhs<'_> {
+    pub fn dtype(&self) -> Dtype {
+        match self {
+            Self::Plain(plain) => plain.dtype(),
+            Self::Packed(packed) => packed.dtype(),
+        }
+    }
+}

@@ -8,9 +8,11 @@
 use core::marker::PhantomData;
 use core::sync::atomic::{Ordering, compiler_fence};
 
+use half::bf16;
+
 use crate::element::Load;
 use crate::kernel::{Strided, each};
-use crate::simd::Simd;
+use crate::simd::{Bf16Dot, Simd};
 
 /// Steps of `k` between two visits to [`Ahead`].
 const STRIDE: usize = 4;
@@ -48,13 +50,14 @@ impl Ahead {
 
     #[inline(always)]
     fn fetch<S: Simd>(&mut self, s: S) {
-        for _ in 0..self.lines {
-            s.prefetch(core::ptr::without_provenance(self.next));
-            self.next = self.next.wrapping_add(LINE);
-            if self.next >= self.end {
-                self.next = self.end.wrapping_add(self.gap);
-                self.end = self.next.wrapping_add(self.row);
-            }
+        for i in 0..self.lines {
+            s.prefetch(core::ptr::without_provenance(self.next.wrapping_add(i * LINE)));
+        }
+        self.next = self.next.wrapping_add(self.lines * LINE);
+        // Looked at once for all lines: a few of them may lie behind the end of a row.
+        if self.next >= self.end {
+            self.next = self.end.wrapping_add(self.gap);
+            self.end = self.next.wrapping_add(self.row);
         }
     }
 }
@@ -92,19 +95,39 @@ pub(crate) type Accumulators<S, const MR: usize, const NV: usize> = [[<S as Simd
 #[inline(always)]
 pub(crate) unsafe fn tile<S: Simd, T: Terms<S>, const MR: usize, const NV: usize>(
     s: S,
-    mut acc: Accumulators<S, MR, NV>,
+    acc: Accumulators<S, MR, NV>,
     k: usize,
     a: Strided<T::A>,
     b: *const T::B,
     ahead: &mut Ahead,
 ) -> Accumulators<S, MR, NV> {
+    // SAFETY: the same contract.
+    let [acc] = unsafe { tiles_abreast::<S, T, MR, NV, 1>(s, [acc], k, a, (b, 0), ahead) };
+    acc
+}
+
+/// As [`tile`], over `P` panels at once, each as many elements behind the one before as the second part of `b` says.
+///
+/// # Safety
+/// As [`tile`], for each panel.
+#[inline(always)]
+pub(crate) unsafe fn tiles_abreast<S: Simd, T: Terms<S>, const MR: usize, const NV: usize, const P: usize>(
+    s: S,
+    mut acc: [Accumulators<S, MR, NV>; P],
+    k: usize,
+    a: Strided<T::A>,
+    (b, panel_len): (*const T::B, usize),
+    ahead: &mut Ahead,
+) -> [Accumulators<S, MR, NV>; P] {
     let lines = T::STEPS * NV * S::LANES;
     let (mut a, mut b) = (a, b);
     for _ in 0..k / STRIDE {
         ahead.fetch(s);
         for _ in 0..STRIDE / T::STEPS {
-            // SAFETY: at least as many steps are left.
-            unsafe { T::step(s, &mut acc, a, b, T::STEPS) };
+            for (j, acc) in acc.iter_mut().enumerate() {
+                // SAFETY: at least as many steps are left.
+                unsafe { T::step(s, acc, a, b.wrapping_add(j * panel_len), T::STEPS) };
+            }
             (a, b) = (a.at(0, T::STEPS), b.wrapping_add(lines));
             // A compiler that loads the elements of later steps before it needs them runs out of registers.
             compiler_fence(Ordering::SeqCst);
@@ -113,8 +136,10 @@ pub(crate) unsafe fn tile<S: Simd, T: Terms<S>, const MR: usize, const NV: usize
     let mut left = k % STRIDE;
     while left > 0 {
         let steps = left.min(T::STEPS);
-        // SAFETY: as many steps are left; the panel has whole groups of lines.
-        unsafe { T::step(s, &mut acc, a, b, steps) };
+        for (j, acc) in acc.iter_mut().enumerate() {
+            // SAFETY: as many steps are left; a panel has whole groups of lines.
+            unsafe { T::step(s, acc, a, b.wrapping_add(j * panel_len), steps) };
+        }
         (a, b) = (a.at(0, steps), b.wrapping_add(lines));
         left -= steps;
     }
@@ -142,6 +167,36 @@ impl<S: Simd, E: Load> Terms<S> for MultiplyAdd<E> {
             unsafe {
                 let line = each!(s.splat(0.0); NV, j => E::load_line(s, b, which, j));
                 multiply_add(s, acc, a.at(0, which), line);
+            }
+        }
+    }
+}
+
+/// Dot products of bf16 pairs: two steps in one instruction, where the CPU has it.
+pub(crate) struct Dot;
+
+impl<S: Bf16Dot> Terms<S> for Dot {
+    type A = bf16;
+    type B = bf16;
+    const STEPS: usize = 2;
+
+    #[inline(always)]
+    unsafe fn step<const MR: usize, const NV: usize>(
+        s: S,
+        acc: &mut Accumulators<S, MR, NV>,
+        a: Strided<bf16>,
+        b: *const bf16,
+        steps: usize,
+    ) {
+        // SAFETY: two lines of NV registers are readable, and `steps` contiguous elements of MR rows.
+        unsafe {
+            let pairs = each!(s.splat(0.0); NV, j => s.load_pairs(b.add(2 * j * S::LANES)));
+            for (i, row) in acc.iter_mut().enumerate() {
+                let first = a.at(i, 0).ptr;
+                let x = if steps == 2 { s.splat_pair(first) } else { s.splat_half(*first) };
+                for (sum, &pair) in row.iter_mut().zip(&pairs) {
+                    *sum = s.dot(x, pair, *sum);
+                }
             }
         }
     }

@@ -4,7 +4,7 @@ use crate::element::Dtype;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::kernel::gemv::gemv;
-use crate::kernel::matmul::{Size, matmul, memory_lens};
+use crate::kernel::matmul::{Size, Types, matmul, memory_lens};
 use crate::kernel::output::Epilogue;
 use crate::kernel::rhs::{Plain, Rhs};
 use crate::ops::same;
@@ -25,7 +25,8 @@ impl Engine<'_> {
     fn memory_lens(&self, m: usize, a: Dtype, weights: &Weights<'_>) -> Result<[usize; 2]> {
         let size = Size { m, k: weights.k(), n: weights.n() };
         let overflow = Error::Overflow { arg: "scratch" };
-        let [rows, lines] = memory_lens(self.level(), size, a, matches!(weights, Weights::Plain(_))).ok_or(overflow)?;
+        let types = Types { a, b: weights.dtype(), plain: matches!(weights, Weights::Plain(_)) };
+        let [rows, lines] = memory_lens(self.level(), size, types).ok_or(overflow)?;
         let times = |len: usize| len.checked_mul(self.threads()).ok_or(overflow);
         Ok([times(rows)?, times(lines)?])
     }

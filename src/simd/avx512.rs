@@ -239,9 +239,20 @@ unsafe impl Bf16Dot for Avx512<true> {
     }
 
     #[inline(always)]
-    fn splat_pair(self, pair: [bf16; 2]) -> __m512 {
-        let [first, second] = pair.map(|half| u32::from(half.to_bits()));
-        isa!(_mm512_castsi512_ps(_mm512_set1_epi32((second << 16 | first) as i32)))
+    unsafe fn load_pairs(self, p: *const bf16) -> __m512 {
+        // SAFETY: sixteen pairs of halves are 64 bytes.
+        unsafe { _mm512_loadu_ps(p.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat_pair(self, p: *const bf16) -> __m512 {
+        // SAFETY: two halves are four bytes, of any alignment.
+        unsafe { _mm512_castsi512_ps(_mm512_set1_epi32(p.cast::<i32>().read_unaligned())) }
+    }
+
+    #[inline(always)]
+    fn splat_half(self, x: bf16) -> __m512 {
+        isa!(_mm512_castsi512_ps(_mm512_set1_epi32(i32::from(x.to_bits()))))
     }
 
     #[inline(always)]

@@ -3,9 +3,9 @@
 use core::fmt;
 use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
-use super::{DotOp, Op, Scalar, Simd};
 #[cfg(target_arch = "x86_64")]
 use super::{Bf16Dot, avx2::Avx2, avx512::Avx512};
+use super::{DotOp, Op, Scalar, Simd};
 use crate::error::{Error, Result};
 
 #[cfg(target_arch = "x86_64")]

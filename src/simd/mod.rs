@@ -152,8 +152,16 @@ pub(crate) unsafe trait Simd: Copy + Send + Sync + 'static {
 pub(crate) unsafe trait Bf16Dot: Simd {
     /// Runs `op` with the instruction set enabled.
     fn call_dot<O: DotOp>(self, op: O) -> O::Out;
+    /// `LANES` pairs as they are.
+    /// # Safety
+    /// `p` is valid for reading `2 * LANES` elements.
+    unsafe fn load_pairs(self, p: *const bf16) -> Self::F32;
     /// The same pair in every lane.
-    fn splat_pair(self, pair: [bf16; 2]) -> Self::F32;
+    /// # Safety
+    /// `p` is valid for reading two elements.
+    unsafe fn splat_pair(self, p: *const bf16) -> Self::F32;
+    /// In every lane the pair of `x` and 0.
+    fn splat_half(self, x: bf16) -> Self::F32;
     /// `sum + a.0 * b.0 + a.1 * b.1`, lane by lane.
     fn dot(self, a: Self::F32, b: Self::F32, sum: Self::F32) -> Self::F32;
 }

@@ -110,8 +110,7 @@ mod tests {
     use super::*;
 
     /// A CPU and system with everything.
-    const FULL: CpuBits =
-        CpuBits { leaf1_ecx: u32::MAX, leaf7_ebx: u32::MAX, leaf7_1_eax: u32::MAX, xcr0: u64::MAX };
+    const FULL: CpuBits = CpuBits { leaf1_ecx: u32::MAX, leaf7_ebx: u32::MAX, leaf7_1_eax: u32::MAX, xcr0: u64::MAX };
 
     #[test]
     fn made_up_cpus() {

@@ -1,0 +1,196 @@
+//! The inner blocks of a product: some rows of A, some steps of `k`, one panel or a few side by side.
+
+use core::marker::PhantomData;
+
+use half::bf16;
+
+use crate::element::{Dtype, Load};
+use crate::kernel::Strided;
+use crate::kernel::output::Output;
+use crate::kernel::pack::{PackPairs, PackPanel, strided};
+use crate::kernel::rhs::Plain;
+use crate::kernel::tile::{Ahead, Dot, MultiplyAdd, Terms, tile, tiles_abreast, with_registers, with_rows};
+use crate::simd::{Bf16Dot, DotOp, Level, Op, Simd};
+use crate::view::{Matrix, for_each_type};
+
+/// Panels side by side, for so few rows that one panel's sums would wait for each other.
+pub(crate) const ABREAST: usize = 3;
+/// The most rows of A for which panels go side by side.
+pub(crate) const FEW_ROWS: usize = 2;
+
+/// What a product multiplies, and with which instructions: chosen once, by the types of A and B and the level.
+pub(crate) trait Kind: Sized {
+    /// Element of A as the tiles read it.
+    type A: Copy;
+    /// Element of B's panels.
+    type B: Load;
+
+    fn run(level: Level, block: Block<Self>);
+    /// Packs a part of plain weights into lines of a panel.
+    fn pack(level: Level, weights: &Plain<'_>, part: &Part, dst: *mut Self::B);
+}
+
+/// Where a part of plain weights starts (column, step), and how much of it a panel takes: columns that exist, steps, and
+/// the panel's width.
+pub(crate) struct Part {
+    pub start: [usize; 2],
+    pub columns: usize,
+    pub steps: usize,
+    pub width: usize,
+}
+
+impl<E: Load> Kind for MultiplyAdd<E> {
+    type A = f32;
+    type B = E;
+
+    fn run(level: Level, block: Block<Self>) {
+        level.dispatch(block);
+    }
+
+    fn pack(level: Level, weights: &Plain<'_>, part: &Part, dst: *mut E) {
+        debug_assert!(E::DTYPE == Dtype::F32, "plain weights are widened as they are packed");
+        for_each_type!(weights.matrix(), view => {
+            let src = strided(view, weights.order()).at(part.start[0], part.start[1]);
+            level.dispatch(PackPanel { src, columns: part.columns, lines: part.steps, width: part.width, dst: dst.cast() });
+        });
+    }
+}
+
+impl Kind for Dot {
+    type A = bf16;
+    type B = bf16;
+
+    fn run(level: Level, block: Block<Self>) {
+        let run = level.dispatch_dot(block);
+        debug_assert!(run.is_some(), "chosen only where the level has it");
+    }
+
+    fn pack(level: Level, weights: &Plain<'_>, part: &Part, dst: *mut bf16) {
+        if let Matrix::Bf16(view) = weights.matrix() {
+            let src = strided(view, weights.order()).at(part.start[0], part.start[1]);
+            level.dispatch_dot(PackPairs { src, columns: part.columns, steps: part.steps, width: part.width, dst });
+        }
+    }
+}
+
+/// Rows of C over the columns of panels that stand side by side. The pointers are valid over the sizes.
+pub(crate) struct Block<K: Kind> {
+    /// Rows, and columns that exist.
+    pub size: [usize; 2],
+    pub steps: usize,
+    /// Registers across a panel.
+    pub registers: usize,
+    /// 1, or [`ABREAST`] if there are at most [`FEW_ROWS`].
+    pub panels: usize,
+    /// Elements from one panel to the next.
+    pub panel_len: usize,
+    pub a: Strided<K::A>,
+    pub b: *const K::B,
+    /// The next panels.
+    pub ahead: Ahead,
+    pub c: Output,
+    /// To what earlier steps left in C.
+    pub add: bool,
+    pub kind: PhantomData<K>,
+}
+
+impl<E: Load> Op for Block<MultiplyAdd<E>> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        // SAFETY: see the type.
+        with_registers!(S, self.registers, NV => unsafe { self.tiles::<S, NV>(s) });
+    }
+}
+
+impl DotOp for Block<Dot> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Bf16Dot>(self, s: S) {
+        // SAFETY: see the type.
+        with_registers!(S, self.registers, NV => unsafe { self.tiles::<S, NV>(s) });
+    }
+}
+
+impl<K: Kind> Block<K> {
+    #[inline(always)]
+    unsafe fn tiles<S: Simd, const NV: usize>(&self, s: S)
+    where
+        K: Terms<S, A = <K as Kind>::A, B = <K as Kind>::B>,
+    {
+        let [rows, columns] = self.size;
+        let mut ahead = self.ahead;
+        if self.panels == ABREAST {
+            // SAFETY: the panels exist, and there are one or two rows.
+            return unsafe {
+                if rows == 1 {
+                    self.abreast::<S, 1, NV>(s, &mut ahead)
+                } else {
+                    self.abreast::<S, 2, NV>(s, &mut ahead)
+                }
+            };
+        }
+        for i in (0..rows).step_by(S::MR) {
+            let c = self.c.at(i, 0);
+            let left = rows - i;
+            if self.add {
+                // The next tile is below this one, or at the top of the next panel.
+                let next = if left > S::MR { self.c.at(i + S::MR, 0) } else { self.c.at(0, NV * S::LANES) };
+                next.prefetch(s, S::MR, columns);
+            }
+            with_rows!(S, left.min(S::MR), MR => {
+                // SAFETY: rows i..i + MR exist, and `steps` lines from `b`.
+                unsafe {
+                    let acc = c.start::<S, MR, NV>(s, columns, self.add);
+                    let acc = tile::<S, K, MR, NV>(s, acc, self.steps, self.a.at(i, 0), self.b, &mut ahead);
+                    c.put::<S, MR, NV>(s, acc, columns);
+                }
+            });
+        }
+    }
+
+    /// All rows, of which there are `MR`, over [`ABREAST`] panels at once.
+    #[inline(always)]
+    unsafe fn abreast<S: Simd, const MR: usize, const NV: usize>(&self, s: S, ahead: &mut Ahead)
+    where
+        K: Terms<S, A = <K as Kind>::A, B = <K as Kind>::B>,
+    {
+        let width = NV * S::LANES;
+        // SAFETY: all rows and panels exist; all but the last panel are whole.
+        unsafe {
+            let mut acc = [[[s.splat(0.0); NV]; MR]; ABREAST];
+            for (j, acc) in acc.iter_mut().enumerate() {
+                *acc = self.c.at(0, j * width).start::<S, MR, NV>(s, self.columns_of(j, width), self.add);
+            }
+            let acc =
+                tiles_abreast::<S, K, MR, NV, ABREAST>(s, acc, self.steps, self.a, (self.b, self.panel_len), ahead);
+            for (j, acc) in acc.into_iter().enumerate() {
+                self.c.at(0, j * width).put::<S, MR, NV>(s, acc, self.columns_of(j, width));
+            }
+        }
+    }
+
+    /// Columns of panel `j` that exist.
+    #[inline(always)]
+    fn columns_of(&self, j: usize, width: usize) -> usize {
+        (self.size[1] - j * width).min(width)
+    }
+}
+
+/// The epilogue of a block whose sums are complete, while it is in the cache. An operation of its own: its constants would
+/// take registers from the tiles.
+pub(crate) struct Finish {
+    /// Rows and columns, all within the output.
+    pub size: [usize; 2],
+    pub c: Output,
+}
+
+impl Op for Finish {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let [rows, columns] = self.size;
+        // SAFETY: see `size`.
+        unsafe { self.c.finish(s, rows, columns) }
+    }
+}
