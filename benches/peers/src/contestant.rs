@@ -15,7 +15,7 @@ pub trait Timed {
 }
 
 /// What the table says of a contestant.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Info {
     pub name: String,
     pub activations: String,
@@ -24,6 +24,8 @@ pub struct Info {
     /// Bytes of weights that a run reads.
     pub bytes: usize,
     pub ours: bool,
+    /// Sums are rounded to the activations' type at every step.
+    pub rounds_sums: bool,
 }
 
 /// An implementation of the operation at one shape, with its input and memory.

@@ -63,7 +63,7 @@ impl Python {
         let request = json!({"do": "prepare", "op": op, "shape": shape});
         let described: Vec<Described> = self.process.borrow_mut().ask(&request)?;
         let remote = |(index, Described { name, activations, weights, bytes })| {
-            let info = Info { name, activations, weights, bytes, ours: false };
+            let info = Info { name, activations, weights, bytes, ..Info::default() };
             Box::new(Remote { process: Rc::clone(&self.process), index, info }) as Box<dyn Contestant>
         };
         Ok(described.into_iter().enumerate().map(remote).collect())

@@ -41,7 +41,7 @@ pub fn run(shape: &str, engine: &Engine<'_>, python: Option<&Python>, args: &Run
 
 fn info(name: &str, ours: bool) -> Info {
     let dtype = "f32".to_owned();
-    Info { name: name.to_owned(), activations: dtype.clone(), weights: dtype, bytes: 0, ours }
+    Info { name: name.to_owned(), activations: dtype.clone(), weights: dtype, ours, ..Info::default() }
 }
 
 /// In place, so from the second run on of its own result: the work does not depend on the values.

@@ -7,7 +7,7 @@ use gemm::{Parallelism, gemm};
 use half::f16;
 use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions};
 use rten_tensor::NdTensorView;
-use selfattn::Element;
+use selfattn::{Dtype, Element};
 
 use super::problem::{Inputs, Problem};
 use crate::contestant::{Contestant, Contestants, Info, Local};
@@ -65,11 +65,15 @@ struct Crates<'a> {
 }
 
 impl<'a> Crates<'a> {
-    fn local<E: Element>(&self, name: &str, how: &str, run: impl FnMut(&mut [E]) + 'a) -> Box<dyn Contestant + 'a> {
-        let (dtype, nan) = (E::DTYPE.name().to_owned(), E::from_f32(f32::NAN));
+    fn info<E: Element>(&self, name: &str, how: &str) -> Info {
+        let dtype = E::DTYPE.name().to_owned();
         let bytes = self.problem.k * self.problem.n * E::DTYPE.size();
-        let info =
-            Info { name: format!("{name} {how}"), activations: dtype.clone(), weights: dtype, bytes, ours: false };
+        let name = format!("{name} {how}");
+        Info { name, activations: dtype.clone(), weights: dtype, bytes, ..Info::default() }
+    }
+
+    fn local<E: Element>(&self, info: Info, run: impl FnMut(&mut [E]) + 'a) -> Box<dyn Contestant + 'a> {
+        let nan = E::from_f32(f32::NAN);
         Local::boxed(info, Buffer::new(self.problem.m * self.problem.n, nan, |_| nan), run)
     }
 
@@ -77,7 +81,14 @@ impl<'a> Crates<'a> {
         let [m, k, n] = self.problem.shape();
         let parallelism = if self.threads > 1 { Parallelism::Rayon(self.threads) } else { Parallelism::None };
         let ((rs, cs), weights) = (order.strides(self.problem), order.weights(inputs));
-        self.local("gemm", order.name(), move |out: &mut [E]| {
+        // Its way for one row and `k x n` keeps the sums in the result.
+        let info = match order {
+            Kn if m == 1 && E::DTYPE == Dtype::F16 => {
+                Info { rounds_sums: true, ..self.info::<E>("gemm", "k x n, f16 sums") }
+            }
+            _ => self.info::<E>("gemm", order.name()),
+        };
+        self.local(info, move |out: &mut [E]| {
             let (out, a, w) = (out.as_mut_ptr(), inputs.a.as_ptr(), weights.as_ptr());
             let (row, depth) = (n as isize, k as isize);
             // SAFETY: dense buffers of these sizes; the strides are theirs.
@@ -90,7 +101,7 @@ impl<'a> Crates<'a> {
     fn matrixmultiply(&self, order: Order) -> Box<dyn Contestant + 'a> {
         let ([m, k, n], inputs) = (self.problem.shape(), &self.problem.f32);
         let ((rs, cs), weights) = (order.strides(self.problem), order.weights(inputs));
-        self.local("matrixmultiply", order.name(), move |out: &mut [f32]| {
+        self.local(self.info::<f32>("matrixmultiply", order.name()), move |out: &mut [f32]| {
             let (a, w) = (inputs.a.as_ptr(), weights.as_ptr());
             let (row, depth) = (n as isize, k as isize);
             // SAFETY: dense buffers of these sizes; the strides are theirs.
@@ -103,7 +114,7 @@ impl<'a> Crates<'a> {
     fn faer(&self, order: Order) -> Box<dyn Contestant + 'a> {
         let ([m, k, n], inputs) = (self.problem.shape(), &self.problem.f32);
         let par = if self.threads > 1 { Par::rayon(self.threads) } else { Par::Seq };
-        self.local("faer", order.name(), move |out: &mut [f32]| {
+        self.local(self.info::<f32>("faer", order.name()), move |out: &mut [f32]| {
             let a = MatRef::from_row_major_slice(&inputs.a, m, k);
             let w = match order {
                 Nk => MatRef::from_row_major_slice(&inputs.nk, n, k).transpose(),
@@ -116,7 +127,7 @@ impl<'a> Crates<'a> {
     fn rten(&self, order: Order) -> Box<dyn Contestant + 'a> {
         let problem = self.problem;
         let executor = GemmExecutor::<f32>::new();
-        self.local("rten-gemm", order.name(), move |out: &mut [f32]| {
+        self.local(self.info::<f32>("rten-gemm", order.name()), move |out: &mut [f32]| {
             let b = GemmInputB::Unpacked(rten_weights(problem, order));
             executor.gemm(out, rten_activations(problem), b, GemmOptions::default()).expect("shapes that fit");
         })
@@ -126,7 +137,7 @@ impl<'a> Crates<'a> {
         let problem = self.problem;
         let executor = GemmExecutor::<f32>::new();
         let packed = executor.prepack_b(rten_weights(problem, Nk));
-        self.local("rten-gemm", "packed", move |out: &mut [f32]| {
+        self.local(self.info::<f32>("rten-gemm", "packed"), move |out: &mut [f32]| {
             let b = GemmInputB::Packed(&packed);
             executor.gemm(out, rten_activations(problem), b, GemmOptions::default()).expect("shapes that fit");
         })

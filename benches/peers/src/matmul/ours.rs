@@ -38,7 +38,7 @@ impl<'a> Ours<'a> {
 
     fn info(&self, how: &str, weights: &str, size: usize) -> Info {
         let (name, bytes) = (format!("selfattn {how}"), self.problem.k * self.problem.n * size);
-        Info { name, activations: "f32".to_owned(), weights: weights.to_owned(), bytes, ours: true }
+        Info { name, activations: "f32".to_owned(), weights: weights.to_owned(), bytes, ours: true, ..Info::default() }
     }
 
     fn out(&self) -> Buffer<f32> {

@@ -75,12 +75,14 @@ impl Problem {
         MatRef::new(&inputs.nk, self.n, self.k).expect("as long as the shape says")
     }
 
-    /// How far each checked element may be off: f32 sums in any order, and inputs and result rounded to their type.
+    /// How far each checked element may be off: f32 sums in any order, inputs and result rounded to their
+    /// type, and each step of a sum as well for those that do.
     pub fn tolerance(&self, info: &Info) -> Vec<f64> {
         let sum = 4.0 * f64::from(f32::EPSILON) * (self.k as f64).sqrt();
         let unit = rounding(&info.activations).max(rounding(&info.weights));
+        let steps = if info.rounds_sums { (self.k as f64).sqrt() } else { 1.0 };
         let elements = self.scales.iter().zip(&self.expected);
-        elements.map(|((sums, root), expected)| sum * sums + 8.0 * unit * (root + expected.abs())).collect()
+        elements.map(|((sums, root), expected)| sum * sums + 8.0 * unit * (root * steps + expected.abs())).collect()
     }
 }
 
