@@ -45,6 +45,9 @@ pub struct RunArgs {
     /// Only contestants whose name contains TEXT; may be given again
     #[arg(long, value_name = "TEXT")]
     pub only: Vec<String>,
+    /// Shows only the N fastest peers of each type at a shape; the JSON has all
+    #[arg(long, value_name = "N", default_value_t = usize::MAX, hide_default_value = true)]
+    pub fastest: usize,
     /// A Python interpreter whose libraries take part, by peers.py
     #[arg(long, value_name = "PYTHON")]
     pub python: Option<PathBuf>,

@@ -51,7 +51,7 @@ fn compare(op: &str, args: &RunArgs) -> Result<()> {
     let engine = Engine::new().with_pool(&*pool);
     let python = args.python.as_deref().map(|python| Python::start(python, args.threads)).transpose()?;
     let report = report(op, &engine, python.as_ref(), args)?;
-    let (heading, table) = (heading(&report), table(&report, op));
+    let (heading, table) = (heading(&report), table(&report, op, args.fastest));
     println!("{}\n\n{table}", heading.join("\n"));
     if let Some(file) = &args.md {
         fs::write(file, format!("{}\n\n{table}\n", heading.join("  \n")))?;

@@ -1,5 +1,7 @@
 //! The report as a table and the lines above it.
 
+use std::collections::BTreeMap;
+
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::{Report, Row};
@@ -20,8 +22,8 @@ pub fn heading(report: &Report) -> Vec<String> {
     lines
 }
 
-/// The rows of one operation, in Markdown: it reads well on a terminal too.
-pub fn table(report: &Report, op: &str) -> Table {
+/// The rows of one operation, of the peers the fastest of each type, in Markdown: it reads well on a terminal too.
+pub fn table(report: &Report, op: &str, fastest: usize) -> Table {
     let rows: Vec<_> = report.rows.iter().filter(|row| row.op == op).collect();
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
@@ -38,7 +40,7 @@ pub fn table(report: &Report, op: &str) -> Table {
     }
     for shape in shapes {
         let group: Vec<&Row> = rows.iter().filter(|row| row.shape == shape).copied().collect();
-        for row in sorted(&group) {
+        for row in shown(&group, fastest) {
             table.add_row(if op == "softmax" { softmax(row, &group) } else { matmul(row, &group) });
         }
     }
@@ -47,10 +49,16 @@ pub fn table(report: &Report, op: &str) -> Table {
     table
 }
 
-/// Ours first, then the peers, the fastest first.
-fn sorted<'r>(group: &[&'r Row]) -> Vec<&'r Row> {
+/// Ours first, then the peers, the fastest first and no more of a type than asked for.
+fn shown<'r>(group: &[&'r Row], fastest: usize) -> Vec<&'r Row> {
     let mut group = group.to_vec();
     group.sort_by(|a, b| b.ours.cmp(&a.ours).then(b.rate().total_cmp(&a.rate())));
+    let mut of_type: BTreeMap<&str, usize> = BTreeMap::new();
+    group.retain(|row| {
+        let count = of_type.entry(&row.weights).or_default();
+        *count += usize::from(!row.ours);
+        row.ours || *count <= fastest
+    });
     group
 }
 
