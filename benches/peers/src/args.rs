@@ -1,0 +1,76 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::error::Result;
+
+/// selfattn beside other libraries: the same operations, interleaved in one run
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Matrix products
+    Matmul(RunArgs),
+    /// Softmax of rows
+    Softmax(RunArgs),
+    /// The FMA peak and the read bandwidth alone, as JSON
+    Roofs {
+        /// Threads
+        #[arg(long, default_value_t = 1)]
+        threads: usize,
+        /// Seconds to measure for
+        #[arg(long, default_value_t = 0.3)]
+        seconds: f64,
+    },
+}
+
+#[derive(Args, Clone)]
+pub struct RunArgs {
+    /// Seconds a shape, shared by its contestants
+    #[arg(long, default_value_t = 4.0)]
+    pub seconds: f64,
+    /// Threads of every contestant
+    #[arg(long, default_value_t = 1)]
+    pub threads: usize,
+    /// Only shapes whose name contains TEXT
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub filter: String,
+    /// Only contestants whose name contains TEXT; may be given again
+    #[arg(long, value_name = "TEXT")]
+    pub only: Vec<String>,
+    /// Shows only the N fastest peers of each type at a shape; the JSON has all
+    #[arg(long, value_name = "N", default_value_t = usize::MAX, hide_default_value = true)]
+    pub fastest: usize,
+    /// A Python interpreter whose libraries take part, by peers.py
+    #[arg(long, value_name = "PYTHON")]
+    pub python: Option<PathBuf>,
+    /// Adds the rows of a report to the table; may be given again
+    #[arg(long, value_name = "FILE")]
+    pub with: Vec<PathBuf>,
+    /// Writes the table as Markdown
+    #[arg(long, value_name = "FILE")]
+    pub md: Option<PathBuf>,
+    /// Writes the report as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+impl RunArgs {
+    pub fn check(&self) -> Result<()> {
+        if !(self.seconds > 0.0 && self.seconds <= 3600.0) {
+            return Err(format!("--seconds {}: give more than 0 and at most 3600", self.seconds).into());
+        }
+        Ok(())
+    }
+
+    pub fn wants(&self, contestant: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|text| contestant.contains(text))
+    }
+}

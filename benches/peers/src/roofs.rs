@@ -1,0 +1,85 @@
+//! The machine's roofs as contestants: multiply-adds in registers, and reading memory.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use selfattn::Engine;
+use selfattn::roof::{multiply_add, read};
+
+use crate::contestant::Timed;
+use crate::data::{Buffer, random};
+use crate::error::Result;
+use crate::measure::interleaved;
+
+/// Steps of the FMA loop in a run: more than a hundred microseconds.
+const STEPS: u64 = 50_000;
+/// More than the caches hold.
+const LARGE: usize = 256 << 20;
+
+/// The f32 multiply-adds that the threads can do.
+pub struct Peak<'e> {
+    engine: &'e Engine<'e>,
+    /// Floating-point operations of a run.
+    pub work: f64,
+}
+
+impl<'e> Peak<'e> {
+    pub fn new(engine: &'e Engine<'e>) -> Self {
+        let work = multiply_add(engine, STEPS) as f64 * engine.threads() as f64;
+        Self { engine, work }
+    }
+}
+
+impl Timed for Peak<'_> {
+    fn time(&mut self, runs: u64) -> Result<f64> {
+        let start = Instant::now();
+        on_all(self.engine, |_| {
+            black_box(multiply_add(self.engine, STEPS * runs));
+        });
+        Ok(start.elapsed().as_secs_f64())
+    }
+}
+
+/// Reading a buffer, again and again, each thread its part.
+pub struct Read<'e> {
+    engine: &'e Engine<'e>,
+    data: Buffer<f32>,
+}
+
+impl<'e> Read<'e> {
+    pub fn new(engine: &'e Engine<'e>, bytes: usize) -> Self {
+        Self { engine, data: random(9, bytes / size_of::<f32>()) }
+    }
+
+    /// Bytes of a run.
+    pub fn bytes(&self) -> usize {
+        self.data.len() * size_of::<f32>()
+    }
+}
+
+impl Timed for Read<'_> {
+    fn time(&mut self, runs: u64) -> Result<f64> {
+        let part = self.data.len().div_ceil(self.engine.threads()).max(1);
+        let start = Instant::now();
+        on_all(self.engine, |thread| {
+            let data = self.data.chunks(part).nth(thread).unwrap_or_default();
+            (0..runs).for_each(|_| read(self.engine, black_box(data)));
+        });
+        Ok(start.elapsed().as_secs_f64())
+    }
+}
+
+/// On every thread of the global pool, which has as many as the engine.
+fn on_all(engine: &Engine<'_>, task: impl Fn(usize) + Sync) {
+    if engine.threads() == 1 {
+        return task(0);
+    }
+    rayon::broadcast(|context| task(context.index()));
+}
+
+/// Both roofs, interleaved: floating-point operations and bytes a second.
+pub fn measure(engine: &Engine<'_>, seconds: f64) -> Result<(f64, f64)> {
+    let (mut peak, mut read) = (Peak::new(engine), Read::new(engine, LARGE));
+    let times = interleaved(&mut [&mut peak, &mut read], seconds)?;
+    Ok((peak.work / times[0].median, read.bytes() as f64 / times[1].median))
+}
