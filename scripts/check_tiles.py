@@ -23,7 +23,7 @@ from machine_code import Unusable, disassemble, innermost_loops, parse
 MIN_FMAS = 8
 # Rows and columns of the full-size tile, as in src/simd; and the steps of k that src/kernel/tile.rs unrolls.
 FULL = {"avx2": (6, 16), "avx512": (8, 48)}
-STEPS = 4
+STEPS = 1
 # The storage types of B, by what a loop has that reads it; f32 is read as it is.
 TYPES = {"bf16": re.compile("vpmovzxwd|vpslld|vdpbf16ps"), "f16": re.compile("vcvtph2ps"), "f32": re.compile("")}
 

@@ -56,10 +56,6 @@ pub trait Element: sealed::Sealed + Copy + Send + Sync + 'static {
 
 /// Loads of an element into registers; apart from [`Element`] so that the SIMD trait stays out of the public API.
 pub(crate) trait Load: Element {
-    /// Lines of a packed panel that stand interleaved, element by element. Two bf16 make one 32-bit word: a shift and a
-    /// mask widen them, and the dot-product instructions take them as they are.
-    const INTERLEAVED: usize;
-
     /// # Safety
     /// `p` is valid for reading `LANES` elements.
     unsafe fn load<S: Simd>(s: S, p: *const Self) -> S::F32;
@@ -67,43 +63,10 @@ pub(crate) trait Load: Element {
     /// # Safety
     /// `p` is valid for reading `n` elements; `n <= LANES`.
     unsafe fn load_first<S: Simd>(s: S, p: *const Self, n: usize) -> S::F32;
-    /// Register `j` of line `which` of the [`Self::INTERLEAVED`] lines of a packed panel that stand from `lines` on.
-    /// # Safety
-    /// `lines` is valid for reading these lines, and register `j` lies within them.
-    unsafe fn load_line<S: Simd>(s: S, lines: *const Self, which: usize, j: usize) -> S::F32;
-}
-
-/// Lines that stand one after the other.
-macro_rules! lines_apart {
-    () => {
-        const INTERLEAVED: usize = 1;
-
-        #[inline(always)]
-        unsafe fn load_line<S: Simd>(s: S, lines: *const Self, _which: usize, j: usize) -> S::F32 {
-            // SAFETY: the same contract.
-            unsafe { Self::load(s, lines.add(j * S::LANES)) }
-        }
-    };
-}
-
-/// Pairs of lines, element by element.
-macro_rules! lines_paired {
-    () => {
-        const INTERLEAVED: usize = 2;
-
-        #[inline(always)]
-        unsafe fn load_line<S: Simd>(s: S, lines: *const Self, which: usize, j: usize) -> S::F32 {
-            // SAFETY: the register's `LANES` pairs lie within the two lines.
-            unsafe {
-                let pairs = lines.add(2 * j * S::LANES);
-                if which == 0 { s.load_bf16_first_of_pairs(pairs) } else { s.load_bf16_second_of_pairs(pairs) }
-            }
-        }
-    };
 }
 
 macro_rules! element {
-    ($type:ty, $dtype:expr, $zero:expr, $to:expr, $from:expr, $load:ident, $load_first:ident, $lines:ident) => {
+    ($type:ty, $dtype:expr, $zero:expr, $to:expr, $from:expr, $load:ident, $load_first:ident) => {
         impl Element for $type {
             const DTYPE: Dtype = $dtype;
             const ZERO: Self = $zero;
@@ -131,12 +94,10 @@ macro_rules! element {
                 // SAFETY: the same contract.
                 unsafe { s.$load_first(p, n) }
             }
-
-            $lines!();
         }
     };
 }
 
-element!(f32, Dtype::F32, 0.0, |x| x, |x| x, load, load_first, lines_apart);
-element!(f16, Dtype::F16, f16::ZERO, f16::to_f32, f16::from_f32, load_f16, load_f16_first, lines_apart);
-element!(bf16, Dtype::Bf16, bf16::ZERO, bf16::to_f32, bf16::from_f32, load_bf16, load_bf16_first, lines_paired);
+element!(f32, Dtype::F32, 0.0, |x| x, |x| x, load, load_first);
+element!(f16, Dtype::F16, f16::ZERO, f16::to_f32, f16::from_f32, load_f16, load_f16_first);
+element!(bf16, Dtype::Bf16, bf16::ZERO, bf16::to_f32, bf16::from_f32, load_bf16, load_bf16_first);

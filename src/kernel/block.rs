@@ -4,26 +4,31 @@ use core::marker::PhantomData;
 
 use half::bf16;
 
-use crate::element::{Dtype, Load};
+use crate::element::{Dtype, Element, Load};
 use crate::kernel::Strided;
 use crate::kernel::output::Output;
 use crate::kernel::pack::{PackPairs, PackPanel, strided};
 use crate::kernel::rhs::Plain;
-use crate::kernel::tile::{Ahead, Dot, MultiplyAdd, Terms, tile, tiles_abreast, with_registers, with_rows};
+use crate::kernel::tile::{
+    Ahead, Dot, MultiplyAdd, MultiplyAddPairs, Terms, tile, tiles_abreast, with_registers, with_rows,
+};
 use crate::simd::{Bf16Dot, DotOp, Level, Op, Simd};
 use crate::view::{Matrix, for_each_type};
 
 /// Panels side by side, for so few rows that one panel's sums would wait for each other.
 pub(crate) const ABREAST: usize = 3;
-/// The most rows of A for which panels go side by side.
-pub(crate) const FEW_ROWS: usize = 2;
+/// The most rows of A for which panels go side by side: their sums must fit the registers, as those of a tile of `mr` rows do,
+/// beside the lines of all these panels.
+pub(crate) const fn few_rows(mr: usize) -> usize {
+    if mr >= 2 * ABREAST + 2 { 2 } else { 1 }
+}
 
 /// What a product multiplies, and with which instructions: chosen once, by the types of A and B and the level.
 pub(crate) trait Kind: Sized {
     /// Element of A as the tiles read it.
     type A: Copy;
     /// Element of B's panels.
-    type B: Load;
+    type B: Element;
 
     fn run(level: Level, block: Block<Self>);
     /// Packs a part of plain weights into lines of a panel.
@@ -56,6 +61,20 @@ impl<E: Load> Kind for MultiplyAdd<E> {
     }
 }
 
+impl Kind for MultiplyAddPairs {
+    type A = f32;
+    type B = bf16;
+
+    fn run(level: Level, block: Block<Self>) {
+        let run = level.dispatch_dot(block);
+        debug_assert!(run.is_some(), "chosen only where the level has pairs");
+    }
+
+    fn pack(level: Level, weights: &Plain<'_>, part: &Part, dst: *mut bf16) {
+        Dot::pack(level, weights, part, dst);
+    }
+}
+
 impl Kind for Dot {
     type A = bf16;
     type B = bf16;
@@ -80,7 +99,7 @@ pub(crate) struct Block<K: Kind> {
     pub steps: usize,
     /// Registers across a panel.
     pub registers: usize,
-    /// 1, or [`ABREAST`] if there are at most [`FEW_ROWS`].
+    /// 1, or [`ABREAST`] for [`few_rows`].
     pub panels: usize,
     /// Elements from one panel to the next.
     pub panel_len: usize,
@@ -98,6 +117,15 @@ impl<E: Load> Op for Block<MultiplyAdd<E>> {
     type Out = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        // SAFETY: see the type.
+        with_registers!(S, self.registers, NV => unsafe { self.tiles::<S, NV>(s) });
+    }
+}
+
+impl DotOp for Block<MultiplyAddPairs> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Bf16Dot>(self, s: S) {
         // SAFETY: see the type.
         with_registers!(S, self.registers, NV => unsafe { self.tiles::<S, NV>(s) });
     }

@@ -21,13 +21,13 @@ use half::{bf16, f16};
 
 use crate::element::Dtype;
 use crate::engine::Engine;
-use crate::kernel::block::{ABREAST, Block, FEW_ROWS, Finish, Kind, Part};
+use crate::kernel::block::{ABREAST, Block, Finish, Kind, Part, few_rows};
 use crate::kernel::map::Widen;
 use crate::kernel::output::{Epilogue, Output};
 use crate::kernel::pack::strided;
 use crate::kernel::panels::{Panels, lines};
 use crate::kernel::rhs::{Packed, Plain, Rhs};
-use crate::kernel::tile::{Ahead, Dot, MultiplyAdd};
+use crate::kernel::tile::{Ahead, Dot, MultiplyAdd, MultiplyAddPairs};
 use crate::kernel::{Shared, Strided};
 use crate::simd::Level;
 use crate::view::{MatMut, Matrix, for_each_type};
@@ -120,6 +120,9 @@ pub(crate) fn matmul(
         }
         (a, Rhs::Packed(Packed::F32(panels))) => product.run::<MultiplyAdd<f32>>(Lhs::new(a), Source::Packed(panels)),
         (a, Rhs::Packed(Packed::F16(panels))) => product.run::<MultiplyAdd<f16>>(Lhs::new(a), Source::Packed(panels)),
+        (a, Rhs::Packed(Packed::Bf16(panels))) if level.has_bf16_dot() => {
+            product.run::<MultiplyAddPairs>(Lhs::new(a), Source::Packed(panels));
+        }
         (a, Rhs::Packed(Packed::Bf16(panels))) => product.run::<MultiplyAdd<bf16>>(Lhs::new(a), Source::Packed(panels)),
         (a, Rhs::Plain(plain)) => product.run::<MultiplyAdd<f32>>(Lhs::new(a), Source::Plain(plain)),
     }
@@ -202,14 +205,27 @@ impl<K: Kind> Task<'_, K> {
             Source::Plain(_) => chunk(self.level, m),
             Source::Packed(_) => [panels.len(), KC],
         };
-        for first in panels.clone().step_by(at_a_time.max(1)) {
-            let chunk = first..panels.end.min(first + at_a_time);
-            for p in (0..k.max(1)).step_by(kc) {
-                let mut pass = Pass { rows: 0..0, steps: p..k.min(p + kc), chunk: chunk.clone() };
+        let chunks = || panels.clone().step_by(at_a_time.max(1)).map(|first| first..panels.end.min(first + at_a_time));
+        let steps = || (0..k.max(1)).step_by(kc).map(|p| p..k.min(p + kc));
+        if m <= MC {
+            // One block of rows: it is widened once.
+            for steps in steps() {
+                let a = self.block_of_a(&(0..m), &steps);
+                for chunk in chunks() {
+                    let pass = Pass { rows: 0..m, steps: steps.clone(), chunk };
+                    self.pack(&pass);
+                    self.pass(a, &pass);
+                }
+            }
+            return;
+        }
+        for chunk in chunks() {
+            for steps in steps() {
+                let mut pass = Pass { rows: 0..0, steps, chunk: chunk.clone() };
                 self.pack(&pass);
                 for i in (0..m).step_by(MC) {
                     pass.rows = i..m.min(i + MC);
-                    self.pass(&pass);
+                    self.pass(self.block_of_a(&pass.rows, &pass.steps), &pass);
                 }
             }
         }
@@ -231,8 +247,7 @@ impl<K: Kind> Task<'_, K> {
     }
 
     /// Some rows of C over a chunk of panels.
-    fn pass(&self, pass: &Pass) {
-        let a = self.block_of_a(pass);
+    fn pass(&self, a: Strided<K::A>, pass: &Pass) {
         let mut panel = pass.chunk.start;
         while panel < pass.chunk.end {
             let panels = self.abreast(pass, panel);
@@ -245,21 +260,21 @@ impl<K: Kind> Task<'_, K> {
     fn abreast(&self, pass: &Pass, panel: usize) -> usize {
         let last = panel + ABREAST - 1;
         let equal = || self.panels.columns(panel).len() == self.panels.columns(last).len();
-        if pass.rows.len() <= FEW_ROWS && last < pass.chunk.end && equal() { ABREAST } else { 1 }
+        if pass.rows.len() <= few_rows(self.level.tile().0) && last < pass.chunk.end && equal() { ABREAST } else { 1 }
     }
 
     /// A block of A.
-    fn block_of_a(&self, pass: &Pass) -> Strided<K::A> {
+    fn block_of_a(&self, rows: &Range<usize>, steps: &Range<usize>) -> Strided<K::A> {
         let a = match &self.a {
-            Lhs::InPlace(a) => return a.at(pass.rows.start, pass.steps.start),
+            Lhs::InPlace(a) => return a.at(rows.start, steps.start),
             Lhs::Widened(a) => a,
         };
-        let stride = pass.steps.len();
-        for (i, row) in pass.rows.clone().enumerate() {
+        let stride = steps.len();
+        for (i, row) in rows.clone().enumerate() {
             // SAFETY: the memory has room for MC rows of this stride.
             let out = unsafe { core::slice::from_raw_parts_mut(self.rows.wrapping_add(i * stride), stride) };
             for_each_type!(a, view => {
-                let row = view.row(row).get(pass.steps.clone()).unwrap_or_default();
+                let row = view.row(row).get(steps.clone()).unwrap_or_default();
                 self.level.dispatch(Widen { row, add: false, out });
             });
         }
@@ -270,7 +285,7 @@ impl<K: Kind> Task<'_, K> {
     /// Where a panel's lines for these steps are.
     fn packed(&self, pass: &Pass, panel: usize) -> *const K::B {
         let columns = self.panels.columns(panel);
-        let lines_of = |steps: usize| lines::<K::B>(steps).unwrap_or_default();
+        let lines_of = |steps: usize| lines::<K::B>(self.level, steps).unwrap_or_default();
         match self.b {
             Source::Packed(panels) => {
                 let offset = columns.start * lines_of(self.size.k) + pass.steps.start * columns.len();
@@ -289,7 +304,7 @@ impl<K: Kind> Task<'_, K> {
         let width = self.panels.columns(next).len();
         match &self.b {
             // Few rows read panels as fast as they come: that is what the hardware's prefetchers are for.
-            _ if next >= self.panels.count() || pass.rows.len() <= FEW_ROWS => Ahead::none(),
+            _ if next >= self.panels.count() || pass.rows.len() <= few_rows(self.level.tile().0) => Ahead::none(),
             Source::Plain(plain) if next >= pass.chunk.end => {
                 let (column, columns) = (self.panels.columns(next).start, self.panels.existing(next));
                 for_each_type!(plain.matrix(), view => {

@@ -3,10 +3,10 @@
 
 use half::bf16;
 
-use crate::element::{Dtype, Load};
+use crate::element::{Dtype, Element, Load};
 use crate::kernel::Strided;
 use crate::kernel::map::{load, registers};
-use crate::kernel::panels::{Panels, lines};
+use crate::kernel::panels::{Panels, interleaved, lines};
 use crate::kernel::rhs::Order;
 use crate::simd::{Bf16Dot, DotOp, Level, Op, Simd};
 use crate::view::MatRef;
@@ -32,7 +32,7 @@ pub(crate) fn strided<E: Copy>(view: &MatRef<'_, E>, order: Order) -> Strided<E>
 /// Packs whole weights of `n` outputs and `k` inputs, in their own element type.
 ///
 /// `out` is as long as [`packed_len`](super::panels::packed_len) says; what it held is overwritten whole.
-pub(crate) fn pack<E: Load>(level: Level, weights: &MatRef<'_, E>, order: Order, out: &mut [E]) {
+pub(crate) fn pack<E: Element>(level: Level, weights: &MatRef<'_, E>, order: Order, out: &mut [E]) {
     let (n, k) = match order {
         Order::OutIn => (weights.rows(), weights.cols()),
         Order::InOut => (weights.cols(), weights.rows()),
@@ -41,7 +41,8 @@ pub(crate) fn pack<E: Load>(level: Level, weights: &MatRef<'_, E>, order: Order,
         Order::OutIn => weights.row(i).get(p),
         Order::InOut => weights.row(p).get(i),
     };
-    let Some(lines) = lines::<E>(k) else { return };
+    let Some(lines) = lines::<E>(level, k) else { return };
+    let interleaved = interleaved::<E>(level);
     let panels = Panels::new(level, n);
     for j in 0..panels.count() {
         let columns = panels.columns(j);
@@ -50,8 +51,8 @@ pub(crate) fn pack<E: Load>(level: Level, weights: &MatRef<'_, E>, order: Order,
         for start in (0..lines).step_by(BLOCK) {
             for i in 0..width {
                 for p in start..lines.min(start + BLOCK) {
-                    let (group, of_group) = (p / E::INTERLEAVED, p % E::INTERLEAVED);
-                    panel[(group * width + i) * E::INTERLEAVED + of_group] =
+                    let (group, of_group) = (p / interleaved, p % interleaved);
+                    panel[(group * width + i) * interleaved + of_group] =
                         at(columns.start + i, p).copied().unwrap_or(E::ZERO);
                 }
             }

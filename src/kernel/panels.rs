@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use crate::element::Load;
+use crate::element::{Dtype, Element};
 use crate::engine::part_of;
 use crate::simd::Level;
 
@@ -41,14 +41,19 @@ impl Panels {
     }
 }
 
-/// Elements of `k x n` weights in panels; `None` on overflow.
-pub(crate) fn packed_len<E: Load>(level: Level, n: usize, k: usize) -> Option<usize> {
-    n.checked_next_multiple_of(level.lanes())?.checked_mul(lines::<E>(k)?)
+/// Lines of a panel that stand interleaved, element by element: bf16 in pairs, where the level multiplies pairs.
+pub(crate) fn interleaved<E: Element>(level: Level) -> usize {
+    if E::DTYPE == Dtype::Bf16 && level.has_bf16_dot() { 2 } else { 1 }
 }
 
-/// Lines of a panel of `k` steps; `None` on overflow.
-pub(crate) fn lines<E: Load>(k: usize) -> Option<usize> {
-    k.checked_next_multiple_of(E::INTERLEAVED)
+/// Lines of a panel of `k` steps, a last pair filled up; `None` on overflow.
+pub(crate) fn lines<E: Element>(level: Level, k: usize) -> Option<usize> {
+    k.checked_next_multiple_of(interleaved::<E>(level))
+}
+
+/// Elements of `k x n` weights in panels; `None` on overflow.
+pub(crate) fn packed_len<E: Element>(level: Level, n: usize, k: usize) -> Option<usize> {
+    n.checked_next_multiple_of(level.lanes())?.checked_mul(lines::<E>(level, k)?)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! accumulators that never leave the registers. Every element of the result is one chain of multiply-adds in the order of
 //! `k`: its bits do not depend on the number of rows, nor on where in the tile the element lies.
 
+use core::hint::black_box;
 use core::marker::PhantomData;
 use core::sync::atomic::{Ordering, compiler_fence};
 
@@ -91,7 +92,7 @@ pub(crate) type Accumulators<S, const MR: usize, const NV: usize> = [[<S as Simd
 /// `acc` plus `MR x k` of A times `k x (NV * LANES)` of B.
 ///
 /// # Safety
-/// `a` is readable over `MR x k`, `b` for a panel of `k` lines of `NV * LANES` elements, as [`Load::INTERLEAVED`] has them.
+/// `a` is readable over `MR x k`, `b` for a panel of `k` lines of `NV * LANES` elements.
 #[inline(always)]
 pub(crate) unsafe fn tile<S: Simd, T: Terms<S>, const MR: usize, const NV: usize>(
     s: S,
@@ -121,16 +122,17 @@ pub(crate) unsafe fn tiles_abreast<S: Simd, T: Terms<S>, const MR: usize, const 
 ) -> [Accumulators<S, MR, NV>; P] {
     let lines = T::STEPS * NV * S::LANES;
     let (mut a, mut b) = (a, b);
+    // Not to be unrolled: a compiler that sees several steps loads what the later ones need, runs out of registers, and
+    // keeps the sums in memory.
+    let stride = black_box(STRIDE / T::STEPS);
     for _ in 0..k / STRIDE {
         ahead.fetch(s);
-        for _ in 0..STRIDE / T::STEPS {
+        for _ in 0..stride {
             for (j, acc) in acc.iter_mut().enumerate() {
                 // SAFETY: at least as many steps are left.
                 unsafe { T::step(s, acc, a, b.wrapping_add(j * panel_len), T::STEPS) };
             }
             (a, b) = (a.at(0, T::STEPS), b.wrapping_add(lines));
-            // A compiler that loads the elements of later steps before it needs them runs out of registers.
-            compiler_fence(Ordering::SeqCst);
         }
     }
     let mut left = k % STRIDE;
@@ -152,7 +154,7 @@ pub(crate) struct MultiplyAdd<E>(PhantomData<E>);
 impl<S: Simd, E: Load> Terms<S> for MultiplyAdd<E> {
     type A = f32;
     type B = E;
-    const STEPS: usize = E::INTERLEAVED;
+    const STEPS: usize = 1;
 
     #[inline(always)]
     unsafe fn step<const MR: usize, const NV: usize>(
@@ -160,13 +162,37 @@ impl<S: Simd, E: Load> Terms<S> for MultiplyAdd<E> {
         acc: &mut Accumulators<S, MR, NV>,
         a: Strided,
         b: *const E,
+        _steps: usize,
+    ) {
+        // SAFETY: the line has NV registers, and the column MR elements.
+        unsafe { multiply_add(s, acc, a, each!(s.splat(0.0); NV, j => E::load(s, b.add(j * S::LANES)))) }
+    }
+}
+
+/// Multiply-adds in f32, the panel one of bf16 pairs.
+pub(crate) struct MultiplyAddPairs;
+
+impl<S: Bf16Dot> Terms<S> for MultiplyAddPairs {
+    type A = f32;
+    type B = bf16;
+    const STEPS: usize = 2;
+
+    #[inline(always)]
+    unsafe fn step<const MR: usize, const NV: usize>(
+        s: S,
+        acc: &mut Accumulators<S, MR, NV>,
+        a: Strided,
+        b: *const bf16,
         steps: usize,
     ) {
-        for which in 0..steps {
-            // SAFETY: line `which` has NV registers, and column `which` MR elements.
-            unsafe {
-                let line = each!(s.splat(0.0); NV, j => E::load_line(s, b, which, j));
-                multiply_add(s, acc, a.at(0, which), line);
+        // SAFETY: the line has NV registers, and `steps` columns MR elements each.
+        unsafe {
+            let b = |j: usize| b.add(2 * j * S::LANES);
+            multiply_add(s, acc, a, each!(s.splat(0.0); NV, j => s.first_of_pairs(s.load_pairs(b(j)))));
+            // The pairs are loaded again, not kept: there is no register for them.
+            compiler_fence(Ordering::SeqCst);
+            if steps == 2 {
+                multiply_add(s, acc, a.at(0, 1), each!(s.splat(0.0); NV, j => s.second_of_pairs(s.load_pairs(b(j)))));
             }
         }
     }

@@ -205,21 +205,6 @@ unsafe impl Simd for Avx2 {
         unsafe { self.load_bf16(first_halves(p.cast(), n).as_ptr().cast()) }
     }
 
-    #[inline(always)]
-    unsafe fn load_bf16_first_of_pairs(self, p: *const bf16) -> __m256 {
-        // SAFETY: eight pairs of halves are 32 bytes.
-        unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_loadu_si256(p.cast()))) }
-    }
-
-    #[inline(always)]
-    unsafe fn load_bf16_second_of_pairs(self, p: *const bf16) -> __m256 {
-        // SAFETY: eight pairs of halves are 32 bytes.
-        unsafe {
-            let upper = _mm256_set1_epi32(0xFFFF_0000_u32 as i32);
-            _mm256_castsi256_ps(_mm256_and_si256(_mm256_loadu_si256(p.cast()), upper))
-        }
-    }
-
     /// The 128-bit halves go to their place as they are loaded; what is left is a 4 x 4 transpose in each half.
     #[inline(always)]
     unsafe fn transpose(self, src: *const f32, src_stride: usize, dst: *mut f32, dst_stride: usize) {

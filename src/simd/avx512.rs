@@ -186,21 +186,6 @@ unsafe impl<const BF16: bool> Simd for Avx512<BF16> {
         self.widen_bf16(unsafe { _mm256_maskz_loadu_epi16(first_lanes(n), p.cast()) })
     }
 
-    #[inline(always)]
-    unsafe fn load_bf16_first_of_pairs(self, p: *const bf16) -> __m512 {
-        // SAFETY: sixteen pairs of halves are 64 bytes.
-        unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_loadu_si512(p.cast()))) }
-    }
-
-    #[inline(always)]
-    unsafe fn load_bf16_second_of_pairs(self, p: *const bf16) -> __m512 {
-        // SAFETY: sixteen pairs of halves are 64 bytes.
-        unsafe {
-            let upper = _mm512_set1_epi32(0xFFFF_0000_u32 as i32);
-            _mm512_castsi512_ps(_mm512_and_si512(_mm512_loadu_si512(p.cast()), upper))
-        }
-    }
-
     /// Eight columns at a time. The 256-bit halves go to their place as they are loaded; a 4 x 4 transpose in each 128-bit
     /// quarter and an exchange of quarters between the upper and the lower rows are left.
     #[inline(always)]
@@ -242,6 +227,16 @@ unsafe impl Bf16Dot for Avx512<true> {
     unsafe fn load_pairs(self, p: *const bf16) -> __m512 {
         // SAFETY: sixteen pairs of halves are 64 bytes.
         unsafe { _mm512_loadu_ps(p.cast()) }
+    }
+
+    #[inline(always)]
+    fn first_of_pairs(self, pairs: __m512) -> __m512 {
+        isa!(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_castps_si512(pairs))))
+    }
+
+    #[inline(always)]
+    fn second_of_pairs(self, pairs: __m512) -> __m512 {
+        isa!(_mm512_and_ps(pairs, _mm512_castsi512_ps(_mm512_set1_epi32(0xFFFF_0000_u32 as i32))))
     }
 
     #[inline(always)]

@@ -124,14 +124,6 @@ pub(crate) unsafe trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// As [`Self::load_first`].
     unsafe fn load_bf16_first(self, p: *const bf16, n: usize) -> Self::F32;
-    /// Widens the first of each of `LANES` pairs exactly.
-    /// # Safety
-    /// `p` is valid for reading `2 * LANES` elements.
-    unsafe fn load_bf16_first_of_pairs(self, p: *const bf16) -> Self::F32;
-    /// Widens the second of each of `LANES` pairs exactly.
-    /// # Safety
-    /// As [`Self::load_bf16_first_of_pairs`].
-    unsafe fn load_bf16_second_of_pairs(self, p: *const bf16) -> Self::F32;
 
     /// Transposes a block of `LANES x LANES`: `dst[j][i] = src[i][j]`, strides in floats.
     /// # Safety
@@ -156,6 +148,10 @@ pub(crate) unsafe trait Bf16Dot: Simd {
     /// # Safety
     /// `p` is valid for reading `2 * LANES` elements.
     unsafe fn load_pairs(self, p: *const bf16) -> Self::F32;
+    /// The first half of each pair, widened exactly.
+    fn first_of_pairs(self, pairs: Self::F32) -> Self::F32;
+    /// The second half of each pair, widened exactly.
+    fn second_of_pairs(self, pairs: Self::F32) -> Self::F32;
     /// The same pair in every lane.
     /// # Safety
     /// `p` is valid for reading two elements.

@@ -191,18 +191,6 @@ unsafe impl Simd for Scalar {
     }
 
     #[inline(always)]
-    unsafe fn load_bf16_first_of_pairs(self, p: *const bf16) -> Self::F32 {
-        // SAFETY: the same contract; an array has the alignment of its element.
-        unsafe { p.cast::<[[bf16; 2]; LANES]>().read() }.map(|[first, _]| widen_bf16(first))
-    }
-
-    #[inline(always)]
-    unsafe fn load_bf16_second_of_pairs(self, p: *const bf16) -> Self::F32 {
-        // SAFETY: the same contract; an array has the alignment of its element.
-        unsafe { p.cast::<[[bf16; 2]; LANES]>().read() }.map(|[_, second]| widen_bf16(second))
-    }
-
-    #[inline(always)]
     unsafe fn transpose(self, src: *const f32, src_stride: usize, dst: *mut f32, dst_stride: usize) {
         for i in 0..LANES {
             // SAFETY: row i of the source is readable.
