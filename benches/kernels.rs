@@ -13,12 +13,28 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use fixtures::data::Rng;
 use fixtures::memory::{AsMatrix, Strided};
 use half::{bf16, f16};
-use selfattn::{Activation, Attention, Element, Engine, Epilogue, Packed, Weights};
+use selfattn::{Activation, Attention, Element, Engine, Epilogue, Level, MatMut, Packed, Weights};
 
+/// Products of transformers, `m x k x n`: the layers of a model 384 wide over a passage and a query, of larger ones, the
+/// products of attention, and a cube.
+const PRODUCTS: [[usize; 3]; 10] = [
+    [128, 384, 384],
+    [128, 384, 1536],
+    [128, 1536, 384],
+    [16, 384, 1536],
+    [512, 768, 3072],
+    [512, 4096, 4096],
+    [128, 64, 128],
+    [512, 64, 512],
+    [512, 512, 64],
+    [2048, 2048, 2048],
+];
+/// One row, `k x n`: weights that a second-level cache holds, and weights that come from memory.
+const ROWS: [[usize; 2]; 3] = [[384, 384], [4096, 4096], [4096, 11008]];
+/// Multiply-adds that portable code is spared: the larger products would take seconds.
+const PORTABLE: usize = 1 << 28;
 /// Tokens: a query, a passage, what the longest texts have.
 const TOKENS: [usize; 3] = [16, 128, 512];
-/// Outputs and inputs of the layers of a model 384 wide: projections, and the two halves of the feed-forward network.
-const LAYERS: [(usize, usize); 3] = [(384, 384), (1536, 384), (384, 1536)];
 /// Width of the hidden state, and of the matrices that a head is a part of.
 const HIDDEN: usize = 384;
 const INNER: usize = 1536;
@@ -41,44 +57,65 @@ fn random<E: Element>(rows: usize, cols: usize) -> Strided<E> {
 fn matmul(criterion: &mut Criterion) {
     let mut bench = Bench::new(criterion, "matmul");
     for engine in engines() {
-        matmul_of::<f32>(&mut bench, &engine);
-        matmul_of::<f16>(&mut bench, &engine);
-        matmul_of::<bf16>(&mut bench, &engine);
-    }
-}
-
-fn matmul_of<E: Element>(bench: &mut Bench<'_>, engine: &Engine<'_>)
-where
-    Strided<E>: AsMatrix,
-{
-    let dtype = E::DTYPE.name();
-    for (n, k) in LAYERS {
-        let weights = random::<E>(n, k);
-        let mut memory = vec![0; Packed::bytes(engine.level(), &weights.matrix()).unwrap()];
-        let packed = Packed::new(engine.level(), &weights.matrix(), &mut memory).unwrap();
-        for (how, weights) in [("packed", Weights::Packed(packed)), ("plain", Weights::Plain(weights.matrix()))] {
-            let mut scratch = vec![0; engine.matmul_scratch(512, selfattn::Dtype::F32, &weights).unwrap()];
-            for m in TOKENS {
-                let (a, mut out) = (random::<f32>(m, k), random::<f32>(m, n));
-                bench.run(engine, &format!("{how} {dtype} {m}x{k}x{n}"), (2 * m * k * n) as u64, || {
-                    let (a, out) = (black_box(&a).view(), out.view_mut());
-                    engine.matmul(a, &weights, &Epilogue::default(), out, &mut scratch).unwrap();
-                });
-            }
+        for size in PRODUCTS {
+            products::<f32, f32>(&mut bench, &engine, size);
+            products::<f32, f16>(&mut bench, &engine, size);
+            products::<f32, bf16>(&mut bench, &engine, size);
+            products::<bf16, bf16>(&mut bench, &engine, size);
         }
     }
-    gemv::<E>(bench, engine);
 }
 
-fn gemv<E: Element>(bench: &mut Bench<'_>, engine: &Engine<'_>)
+/// Activations times weights of the given types, packed and plain.
+fn products<A: Element, E: Element>(bench: &mut Bench<'_>, engine: &Engine<'_>, [m, k, n]: [usize; 3])
+where
+    Strided<A>: AsMatrix,
+    Strided<E>: AsMatrix,
+{
+    if engine.level() == Level::SCALAR && m * k * n > PORTABLE {
+        return;
+    }
+    let (a, weights) = (random::<A>(m, k), random::<E>(n, k));
+    let mut memory = vec![0; Packed::bytes(engine.level(), &weights.matrix()).unwrap()];
+    let packed = Packed::new(engine.level(), &weights.matrix(), &mut memory).unwrap();
+    for (how, weights) in [("packed", Weights::Packed(packed)), ("plain", weights.matrix().into())] {
+        let mut scratch = vec![0; engine.matmul_scratch(m, A::DTYPE, &weights).unwrap()];
+        let mut out = random::<f32>(m, n);
+        let case = format!("{how} {} x {} {m}x{k}x{n}", A::DTYPE.name(), E::DTYPE.name());
+        bench.run(engine, &case, (2 * m * k * n) as u64, || {
+            let (a, out) = (black_box(&a).matrix(), out.view_mut());
+            engine.matmul(a, &weights, &Epilogue::default(), out, &mut scratch).unwrap();
+        });
+    }
+}
+
+fn one_row(criterion: &mut Criterion) {
+    let mut bench = Bench::new(criterion, "one row");
+    for engine in engines() {
+        for size in ROWS {
+            rows::<f32>(&mut bench, &engine, size);
+            rows::<f16>(&mut bench, &engine, size);
+            rows::<bf16>(&mut bench, &engine, size);
+        }
+    }
+}
+
+/// A vector times weights, plain by `gemv` and packed by `matmul`.
+fn rows<E: Element>(bench: &mut Bench<'_>, engine: &Engine<'_>, [k, n]: [usize; 2])
 where
     Strided<E>: AsMatrix,
 {
-    let (weights, x) = (random::<E>(HIDDEN, HIDDEN), random::<f32>(1, HIDDEN));
-    let mut y = vec![0.0; HIDDEN];
-    let case = format!("gemv {} 1x{HIDDEN}x{HIDDEN}", E::DTYPE.name());
-    bench.run(engine, &case, (2 * HIDDEN * HIDDEN) as u64, || {
+    let (weights, x) = (random::<E>(n, k), random::<f32>(1, k));
+    let bytes = (n * k * E::DTYPE.size()) as u64;
+    let mut y = vec![0.0; n];
+    bench.run_bytes(engine, &format!("gemv {} {k}x{n}", E::DTYPE.name()), bytes, || {
         engine.gemv(&black_box(&weights).matrix(), x.view().row(0), &mut y).unwrap();
+    });
+    let mut memory = vec![0; Packed::bytes(engine.level(), &weights.matrix()).unwrap()];
+    let packed = Packed::new(engine.level(), &weights.matrix(), &mut memory).unwrap().into();
+    bench.run_bytes(engine, &format!("packed {} {k}x{n}", E::DTYPE.name()), bytes, || {
+        let out = MatMut::new(&mut y, 1, n).unwrap();
+        engine.matmul(black_box(&x).view(), &packed, &Epilogue::default(), out, &mut []).unwrap();
     });
 }
 
@@ -112,7 +149,7 @@ fn attention(criterion: &mut Criterion) {
 fn softmax(criterion: &mut Criterion) {
     let mut bench = Bench::new(criterion, "softmax");
     for engine in engines() {
-        for (rows, cols) in [(128, 16), (128, 128), (128, 512), (16, 2048)] {
+        for (rows, cols) in [(128, 16), (128, 128), (512, 512), (64, 4096), (16, 65536)] {
             let mut x = random::<f32>(rows, cols);
             // In place, so from the second call on of its own result: the work does not depend on the values.
             let (case, flops) = (format!("{rows}x{cols}"), SOFTMAX_FLOPS * rows * cols);
@@ -152,5 +189,5 @@ fn gelu(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, matmul, softmax, attention, layer_norm, gelu);
+criterion_group!(benches, matmul, one_row, softmax, attention, layer_norm, gelu);
 criterion_main!(benches);

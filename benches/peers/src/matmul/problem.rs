@@ -67,10 +67,6 @@ impl Problem {
         2.0 * self.m as f64 * self.k as f64 * self.n as f64
     }
 
-    pub fn activations(&self) -> MatRef<'_> {
-        MatRef::new(&self.f32.a, self.m, self.k).expect("as long as the shape says")
-    }
-
     pub fn weights<'a, E>(&self, inputs: &'a Inputs<E>) -> MatRef<'a, E> {
         MatRef::new(&inputs.nk, self.n, self.k).expect("as long as the shape says")
     }
