@@ -8,7 +8,7 @@ use crate::element::{Dtype, Load};
 use crate::engine::Engine;
 use crate::kernel::map::{load, registers, store};
 use crate::kernel::pack::strided;
-use crate::kernel::rhs::Plain;
+use crate::kernel::rhs::{Order, Plain};
 use crate::kernel::{Shared, Strided, each};
 use crate::simd::{Op, Simd};
 use crate::view::for_each_type;
@@ -42,7 +42,7 @@ pub(crate) fn gemv(engine: &Engine<'_>, weights: &Plain<'_>, x: &[f32], y: &mut 
         for_each_type!(weights.matrix(), view => {
             // The outputs of this part are no other task's.
             let w = strided(view, weights.order()).at(part.start, 0);
-            engine.level().dispatch(Gemv { w, x, y, outputs: part.len() });
+            engine.level().dispatch(Gemv { w, order: weights.order(), x, y, outputs: part.len() });
         });
     });
 }
@@ -50,6 +50,8 @@ pub(crate) fn gemv(engine: &Engine<'_>, weights: &Plain<'_>, x: &[f32], y: &mut 
 /// Some outputs. `w` is readable over `outputs x x.len()`, one of its strides being 1, and `y` writable over the outputs.
 struct Gemv<'a, E> {
     w: Strided<E>,
+    /// Chooses the order of summation. The strides cannot: both of a single column may be 1.
+    order: Order,
     x: &'a [f32],
     y: *mut f32,
     outputs: usize,
@@ -62,7 +64,7 @@ impl<E: Load> Op for Gemv<'_, E> {
         let bytes = self.outputs.saturating_mul(self.x.len()).saturating_mul(size_of::<E>());
         // SAFETY: see the type.
         unsafe {
-            if self.w.col != 1 {
+            if self.order == Order::InOut {
                 self.columns(s);
             } else if E::DTYPE == Dtype::F32 {
                 self.dots::<S, ROWS, 0>(s);

@@ -74,7 +74,7 @@ impl Engine<'_> {
     /// `y = W x`, accumulated in f32: `weights` have `n` outputs of `k` inputs, `x` is `k` long, `y` is `n` long.
     ///
     /// Faster than [`Engine::matmul`] of one row by plain weights, which packs them. The bits of an element of `y` depend on
-    /// `x`, its weights, the level and the storage type.
+    /// `x`, its weights and their order, the level and the storage type.
     ///
     /// # Errors
     /// [`Error::Shape`] names the argument that does not fit.

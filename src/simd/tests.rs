@@ -11,6 +11,7 @@ use half::{bf16, f16};
 
 use super::{Level, Op, Simd};
 
+mod dot;
 mod level;
 mod math;
 mod memory;

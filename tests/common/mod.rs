@@ -11,7 +11,9 @@ pub mod memory;
 pub mod model;
 pub mod oracle;
 pub mod pools;
+pub mod product;
 pub mod run;
+pub mod stored;
 
 use std::sync::Once;
 

@@ -1,5 +1,6 @@
 //! Loads, stores, widening and transposition: the right values, and nothing touched beside them.
 
+use super::dot::every_dot;
 use super::*;
 
 /// No load, sum or widening gives this value by chance.
@@ -83,6 +84,31 @@ every_level! {
 }
 
 every_level! {
+    /// Every pattern stands once in either place of a pair, beside another one.
+    fn widens_every_bf16_of_pairs<S>(s) {
+        let widen = |bits: u16| f32::from_bits(u32::from(bits) << 16);
+        let partner = |bits: u16| bits.wrapping_mul(40_503).wrapping_add(1);
+        for start in (0..=u16::MAX).step_by(S::LANES) {
+            let bits: Vec<u16> = (start..=start + (S::LANES - 1) as u16).collect();
+            for [first, second] in [[(|x| x) as fn(u16) -> u16, partner], [partner, |x| x]] {
+                let pairs: Vec<bf16> = bits.iter().flat_map(|&x| [first(x), second(x)].map(bf16::from_bits)).collect();
+                // Also from an odd element on.
+                let mut shifted = vec![bf16::NAN];
+                shifted.extend(&pairs);
+                for p in [pairs.as_ptr(), shifted[1..].as_ptr()] {
+                    // SAFETY: there are as many pairs as lanes.
+                    let (firsts, seconds) = unsafe { (s.load_bf16_first_of_pairs(p), s.load_bf16_second_of_pairs(p)) };
+                    let expected: Vec<f32> = bits.iter().map(|&x| widen(first(x))).collect();
+                    assert_same(s, "load_bf16_first_of_pairs", &get(s, firsts), &expected);
+                    let expected: Vec<f32> = bits.iter().map(|&x| widen(second(x))).collect();
+                    assert_same(s, "load_bf16_second_of_pairs", &get(s, seconds), &expected);
+                }
+            }
+        }
+    }
+}
+
+every_level! {
     fn half_loads_at_every_length_and_offset<S>(s) {
         // Every bit pattern goes through the tails too.
         for start in (0..=u16::MAX).step_by(41) {
@@ -134,12 +160,13 @@ every_level! {
     }
 }
 
-/// Tails that end where readable memory ends: one byte too far and the process dies.
+/// Loads and tails that end where readable memory ends: one byte too far and the process dies.
 #[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
 mod edge {
     use core::ffi::{c_int, c_void};
 
     use super::*;
+    use crate::simd::Bf16Dot;
 
     const PAGE: usize = 4096;
     const PROT_NONE: c_int = 0;
@@ -177,6 +204,36 @@ mod edge {
         fn drop(&mut self) {
             // SAFETY: the mapping of `new`.
             unsafe { munmap(self.0.cast(), 3 * PAGE) };
+        }
+    }
+
+    every_level! {
+        fn whole_loads_stay_inside<S>(s) {
+            let island = Island::new();
+            for p in island.edges::<bf16>(2 * S::LANES) {
+                // SAFETY: as many pairs as lanes lie in the open page.
+                let (firsts, seconds) = unsafe { (s.load_bf16_first_of_pairs(p), s.load_bf16_second_of_pairs(p)) };
+                assert_same(s, "zeros", &get(s, s.add(firsts, seconds)), &vec![0.0; S::LANES]);
+            }
+            for p in island.edges::<f16>(S::LANES) {
+                // SAFETY: a register of halves lies in the open page.
+                let (f16s, bf16s) = unsafe { (s.load_f16(p), s.load_bf16(p.cast())) };
+                assert_same(s, "zeros", &get(s, s.add(f16s, bf16s)), &vec![0.0; S::LANES]);
+            }
+        }
+    }
+
+    every_dot! {
+        fn pairs_stay_inside<S>(s) {
+            let island = Island::new();
+            for p in island.edges::<bf16>(2 * S::LANES) {
+                // SAFETY: as many pairs as lanes lie in the open page.
+                assert_same(s, "zeros", &get(s, unsafe { s.load_pairs(p) }), &vec![0.0; S::LANES]);
+            }
+            for p in island.edges::<bf16>(2) {
+                // SAFETY: a pair lies in the open page.
+                assert_same(s, "zeros", &get(s, unsafe { s.splat_pair(p) }), &vec![0.0; S::LANES]);
+            }
         }
     }
 
