@@ -16,7 +16,7 @@ macro_rules! every_dot {
                 type Out = ();
 
                 #[inline(always)]
-                fn run<$S: Bf16Dot>(self, $s: $S) $body
+                fn run<$S: $crate::simd::Bf16Dot>(self, $s: $S) $body
             }
 
             for level in Level::available() {
