@@ -76,10 +76,11 @@ impl Softmax {
     /// Rows of one block. A row is scaled only after the exponentials of the next: its sum and the quotient take time.
     #[inline(always)]
     fn short_rows<S: Simd>(&self, s: S) {
-        // SAFETY: slices in use at a time are of the rows i - 1, i and i + 1; here and below.
+        // SAFETY: the only slice in use.
         let mut max = block_max(s, unsafe { self.row(self.rows.start) });
         let (mut previous, mut factor): (&mut [f32], f32) = (&mut [], 0.0);
         for i in self.rows.clone() {
+            // SAFETY: slices in use at a time are of the rows i - 1, i and i + 1.
             let (row, next) = unsafe { (self.row(i), self.row(i + 1)) };
             let (sum, next_max) = exponentials(s, row, finite_or_zero(max), next);
             scale(s, previous, factor);
