@@ -6,6 +6,7 @@ use common::bound;
 use common::data::{Rng, Values, dimension};
 use common::memory::Strided;
 use common::oracle::{self, Mat};
+use common::pools::every_pool;
 use common::{cases, every_level};
 use proptest::prelude::*;
 
@@ -21,6 +22,9 @@ fn check(logits: &Strided) {
     });
 }
 
+/// Where a row becomes long for the kernel, which takes it block by block.
+const BLOCK: usize = 4096;
+
 fn row(logits: &[f32]) -> Strided {
     Strided::dense(1, logits.len(), |_, j| logits[j])
 }
@@ -35,6 +39,16 @@ proptest! {
     ) {
         let mut rng = Rng::new(seed);
         check(&Strided::new(rows, cols, gap, offset, |_, _| values.sample(&mut rng) * spread));
+    }
+
+    /// Rows of one block of the kernel and more, whose last block is short, full or missing; the maximum is anywhere.
+    #[test]
+    fn long_rows_are_within_the_bound(
+        blocks in 1_usize..4, past in 0_usize..3, more in 0_usize..200, steps in proptest::collection::vec(-90.0_f32..90.0, 5), seed: u64,
+    ) {
+        let mut rng = Rng::new(seed);
+        let cols = blocks * BLOCK + [0, 1, more][past];
+        check(&Strided::new(2, cols, 1, 3, |i, j| steps[i + j / BLOCK] + 10.0 * rng.unit()));
     }
 
     #[test]
@@ -75,9 +89,33 @@ fn one_nan_or_infinity_makes_the_row_nan_and_no_other() {
     }
 }
 
+/// In any block, and after blocks of nothing but -inf.
+#[test]
+fn one_nan_or_infinity_makes_a_long_row_nan_and_no_other() {
+    for bad in [f32::NAN, -f32::NAN, f32::INFINITY] {
+        for at in [0, 17, BLOCK - 1, BLOCK, 2 * BLOCK, 2 * BLOCK + 129] {
+            for others in [1.0, f32::NEG_INFINITY] {
+                let mut logits = Strided::new(3, 2 * BLOCK + 130, 1, 0, |_, _| others);
+                logits.set(1, at, bad);
+                check(&logits);
+            }
+        }
+    }
+}
+
+#[test]
+fn blocks_without_weight_stay_without() {
+    for seen in [0, BLOCK - 1, BLOCK, 2 * BLOCK + 5] {
+        for logit in [-1e30, -3.0, 0.0, 1e30] {
+            let at = |j| if j == seen { logit } else { f32::NEG_INFINITY };
+            check(&Strided::dense(2, 2 * BLOCK + 9, |_, j| at(j)));
+        }
+    }
+}
+
 #[test]
 fn a_row_with_nothing_to_see_gives_zeros() {
-    for cols in 0..140 {
+    for cols in (0..140).chain([BLOCK, BLOCK + 1, 3 * BLOCK]) {
         let logits = row(&vec![f32::NEG_INFINITY; cols]);
         every_level(|engine| {
             let mut x = logits.clone();
@@ -109,10 +147,11 @@ fn extreme_logits_stay_finite_and_exact() {
     }
 }
 
-/// A sum in a single accumulator would stop growing at 2^24; here it has to be right long before.
+/// A sum in a single accumulator would stop growing at 2^24; here it has to be right long before. So many that the kernel's
+/// blocks grow with the row.
 #[test]
 fn a_million_equal_logits_share_evenly() {
-    const COUNT: usize = 1_000_000;
+    const COUNT: usize = 1_100_000;
     every_level(|engine| {
         let mut x = Strided::dense(1, COUNT, |_, _| 3.25);
         engine.softmax(x.view_mut());
@@ -126,14 +165,35 @@ fn a_million_equal_logits_share_evenly() {
 #[test]
 fn a_row_alone_has_the_bits_it_has_among_others() {
     let mut rng = Rng::new(11);
-    let logits = Strided::new(9, 77, 4, 1, |_, _| 20.0 * rng.unit());
-    every_level(|engine| {
-        let mut all = logits.clone();
-        engine.softmax(all.view_mut());
-        for i in 0..logits.rows {
-            let mut alone = row(logits.view().row(i));
-            engine.softmax(alone.view_mut());
-            assert_eq!(alone.bits(), all.row_bits(i), "{} row {i}", engine.level());
-        }
-    });
+    for cols in [77, 512, BLOCK, BLOCK + 77] {
+        let logits = Strided::new(9, cols, 4, 1, |_, _| 20.0 * rng.unit());
+        every_level(|engine| {
+            let mut all = logits.clone();
+            engine.softmax(all.view_mut());
+            for i in 0..logits.rows {
+                let mut alone = Strided::new(1, cols, 0, i, |_, j| logits.view().row(i)[j]);
+                engine.softmax(alone.view_mut());
+                assert_eq!(alone.bits(), all.row_bits(i), "{} row {i} of {cols}", engine.level());
+            }
+        });
+    }
+}
+
+/// Enough rows to be handed out to threads.
+#[test]
+fn threads_do_not_change_a_bit() {
+    let mut rng = Rng::new(12);
+    for (rows, cols) in [(401, 300), (9, 3 * BLOCK + 5)] {
+        let logits = Strided::new(rows, cols, 1, 1, |_, _| 20.0 * rng.unit());
+        every_level(|engine| {
+            let mut serial = logits.clone();
+            engine.softmax(serial.view_mut());
+            for (name, pool) in &every_pool() {
+                let mut x = logits.clone();
+                engine.with_pool(&**pool).softmax(x.view_mut());
+                assert_eq!(x.bits(), serial.bits(), "{} {name}", engine.level());
+                x.assert_guards();
+            }
+        });
+    }
 }

@@ -18,6 +18,8 @@ pub(crate) mod roof;
 pub(crate) mod softmax;
 pub(crate) mod tile;
 
+pub(crate) use crate::simd::each;
+
 /// An element-wise function applied to the result of a linear layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Activation {
@@ -31,22 +33,6 @@ pub enum Activation {
     /// `max(x, 0)`; NaN stays NaN.
     Relu,
 }
-
-/// An array of `$N` registers (or masks), each the value of `$each` for its index; `$first` is any of their kind.
-///
-/// What `core::array::from_fn` does, without its closure: a closure that is not inlined loses the instruction set.
-macro_rules! each {
-    ($first:expr; $N:expr, $i:ident => $each:expr) => {{
-        let mut all = [$first; $N];
-        let mut $i = 0;
-        while $i < $N {
-            all[$i] = $each;
-            $i += 1;
-        }
-        all
-    }};
-}
-pub(crate) use each;
 
 /// A read-only matrix as a kernel sees it: element `(i, j)` is at `ptr + i * row + j * col`.
 #[derive(Clone, Copy)]

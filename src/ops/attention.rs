@@ -6,7 +6,6 @@ use crate::kernel::attention::{self as kernel, Heads, Inputs, Span};
 use crate::kernel::flash::buffer_lens;
 use crate::kernel::gemv::gemv;
 use crate::kernel::map::Scale;
-use crate::kernel::softmax::Softmax;
 use crate::ops::{covers, same};
 use crate::scratch;
 use crate::view::{MatMut, MatRef, Matrix};
@@ -191,7 +190,8 @@ impl Engine<'_> {
         same("out", k.rows(), out.len())?;
         gemv(self, &Matrix::F32(k).into(), q, out);
         self.level().dispatch(Scale { factor: attention.heads.scale, row: out });
-        self.level().dispatch(Softmax { row: out });
+        let keys = out.len();
+        self.softmax(MatMut::new(out, 1, keys)?);
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use crate::kernel::Activation;
 use crate::kernel::gemv::gemv;
 use crate::kernel::map::{Activate, Scale, Widen};
 use crate::kernel::norm::{Affine, layer_norm};
-use crate::kernel::softmax::Softmax;
+use crate::kernel::softmax::softmax;
 use crate::ops::{covers, same};
 use crate::view::{MatMut, MatRef, Matrix, for_each_type};
 
@@ -19,10 +19,8 @@ impl Engine<'_> {
     /// Softmax of every row, in place.
     ///
     /// -inf has the weight 0; a row of nothing but -inf becomes zeros; a NaN or +inf makes its whole row NaN.
-    pub fn softmax(&self, mut x: MatMut<'_>) {
-        for i in rows_of(&x) {
-            self.level().dispatch(Softmax { row: x.row_mut(i) });
-        }
+    pub fn softmax(&self, x: MatMut<'_>) {
+        softmax(self, x);
     }
 
     /// `out = (x - mean) / sqrt(variance + eps) * weight + bias` for every row; `weight` and `bias` are as long as a row.

@@ -25,6 +25,10 @@ const LANES: usize = 8;
 const TO_INTEGER: f32 = 12_582_912.0;
 const EXPONENT_BIAS: f32 = 127.0;
 const MANTISSA_BITS: i32 = 23;
+/// Added to the exponent in `scale2_down` and taken away again: what is between stays far from the subnormals.
+const DETOUR: f32 = 64.0;
+/// `2^-DETOUR`
+const DETOUR_BACK: f32 = 1.0 / (1_u64 << 63) as f32 / 2.0;
 
 /// Intrinsics on registers only: all they ask for is the instruction set.
 macro_rules! isa {
@@ -119,6 +123,14 @@ unsafe impl Simd for Avx2 {
             let second = _mm256_castsi256_ps(_mm256_slli_epi32::<MANTISSA_BITS>(rest));
             _mm256_mul_ps(_mm256_mul_ps(a, first), second)
         })
+    }
+
+    /// By `2^(n + DETOUR)`, which is a normal number for these `n` and the product exact, then by `2^-DETOUR`.
+    #[inline(always)]
+    fn scale2_down(self, a: __m256, n: __m256) -> __m256 {
+        let biased = self.add(n, self.splat(TO_INTEGER + EXPONENT_BIAS + DETOUR));
+        let power = isa!(_mm256_castsi256_ps(_mm256_slli_epi32::<MANTISSA_BITS>(_mm256_castps_si256(biased))));
+        self.mul(self.mul(a, power), self.splat(DETOUR_BACK))
     }
 
     #[inline(always)]

@@ -112,6 +112,11 @@ unsafe impl<const BF16: bool> Simd for Avx512<BF16> {
     }
 
     #[inline(always)]
+    fn scale2_down(self, a: __m512, n: __m512) -> __m512 {
+        self.scale2(a, n)
+    }
+
+    #[inline(always)]
     fn lt(self, a: __m512, b: __m512) -> __mmask16 {
         isa!(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b))
     }

@@ -27,6 +27,22 @@ use half::{bf16, f16};
 pub use level::Level;
 pub(crate) use scalar::Scalar;
 
+/// An array of `$N` registers (or masks), each the value of `$each` for its index; `$first` is any of their kind.
+///
+/// What `core::array::from_fn` does, without its closure: a closure that is not inlined loses the instruction set.
+macro_rules! each {
+    ($first:expr; $N:expr, $i:ident => $each:expr) => {{
+        let mut all = [$first; $N];
+        let mut $i = 0;
+        while $i < $N {
+            all[$i] = $each;
+            $i += 1;
+        }
+        all
+    }};
+}
+pub(crate) use each;
+
 /// A computation written once for every instruction set. Implementations of `run` are `#[inline(always)]`.
 pub(crate) trait Op {
     type Out;
@@ -83,6 +99,8 @@ pub(crate) unsafe trait Simd: Copy + Send + Sync + 'static {
     /// `a * 2^n` for integral `n` in -252..=254 and `a` in [0.5, 2], rounded once: overflow gives infinity, underflow a
     /// subnormal or 0. A NaN in `a` stays.
     fn scale2(self, a: Self::F32, n: Self::F32) -> Self::F32;
+    /// As [`Self::scale2`], for `n` in -188..=0 only.
+    fn scale2_down(self, a: Self::F32, n: Self::F32) -> Self::F32;
 
     /// `a < b`; false where either is NaN.
     fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask;

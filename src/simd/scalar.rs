@@ -19,6 +19,10 @@ const LANES: usize = 4;
 const TO_INTEGER: f32 = 12_582_912.0;
 const EXPONENT_BIAS: f32 = 127.0;
 const MANTISSA_BITS: u32 = 23;
+/// Added to the exponent in `scale2_down` and taken away again: what is between stays far from the subnormals.
+const DETOUR: f32 = 64.0;
+/// `2^-DETOUR`
+const DETOUR_BACK: f32 = 1.0 / (1_u64 << 63) as f32 / 2.0;
 
 #[inline(always)]
 fn map(a: [f32; LANES], f: impl Fn(f32) -> f32) -> [f32; LANES] {
@@ -39,6 +43,13 @@ fn scale2(a: f32, n: f32) -> f32 {
     let half = (n * 0.5 + (TO_INTEGER + EXPONENT_BIAS)).to_bits();
     let rest = (n + (TO_INTEGER + 2.0 * EXPONENT_BIAS)).to_bits().wrapping_sub(half);
     a * f32::from_bits(half << MANTISSA_BITS) * f32::from_bits(rest << MANTISSA_BITS)
+}
+
+/// By `2^(n + DETOUR)`, which is a normal number for these `n` and the product exact, then by `2^-DETOUR`.
+#[inline(always)]
+fn scale2_down(a: f32, n: f32) -> f32 {
+    let power = (n + (TO_INTEGER + EXPONENT_BIAS + DETOUR)).to_bits() << MANTISSA_BITS;
+    a * f32::from_bits(power) * DETOUR_BACK
 }
 
 // SAFETY: nothing is needed of the CPU, and nothing has to be enabled.
@@ -110,6 +121,11 @@ unsafe impl Simd for Scalar {
     #[inline(always)]
     fn scale2(self, a: Self::F32, n: Self::F32) -> Self::F32 {
         zip(a, n, scale2)
+    }
+
+    #[inline(always)]
+    fn scale2_down(self, a: Self::F32, n: Self::F32) -> Self::F32 {
+        zip(a, n, scale2_down)
     }
 
     #[inline(always)]

@@ -228,6 +228,9 @@ every_level! {
             let random = (0..54).map(|_| 1.25 + 0.75 * random.unit());
             let inputs: Vec<_> = factors.into_iter().chain(random).map(|a| (a, n as f32)).collect();
             check2(s, "scale2", &inputs, |a, n| s.scale2(a, n), exact);
+            if (-188..=0).contains(&n) {
+                check2(s, "scale2_down", &inputs, |a, n| s.scale2_down(a, n), exact);
+            }
         }
         // Different exponents in the lanes.
         let inputs: Vec<_> = (-252..=254).step_by(3).take(160).map(|n| (1.25, n as f32)).collect();
