@@ -288,8 +288,12 @@ fn panels_that_overflow_are_refused() {
         refused(level, tall.into());
         let wide = Matrix::F16(MatRef::new(&[], 0, usize::MAX).unwrap());
         refused(level, Plain::new(wide, Order::InOut));
-        // No outputs of an odd number of inputs.
+        // No outputs of an odd number of inputs, where the inputs go in pairs.
         let long = Matrix::Bf16(MatRef::new(&[], 0, usize::MAX).unwrap());
-        refused(level, long.into());
+        if level.name() == "avx512bf16" {
+            refused(level, long.into());
+        } else {
+            assert_eq!(Packed::bytes(level, long), Ok(0));
+        }
     }
 }
