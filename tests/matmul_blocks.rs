@@ -4,10 +4,11 @@
 mod common;
 
 use common::every_level;
+use common::memory::Strided;
 use common::oracle::{self, Mat};
-use common::product::{bits, every_form, in_pairs};
+use common::product::{self, bits, every_form, in_pairs};
 use common::stored::{BothOrders, Stored, type_pairs};
-use selfattn::{Dtype, Order};
+use selfattn::{Activation, Dtype, Epilogue, Order};
 
 /// Each limit (144 rows; 512 and 2048 steps; registers, panels and chunks of panels) from below, at it and from above.
 const SIZES: [[usize; 3]; 32] = [
@@ -61,6 +62,31 @@ fn sums_of_integers_are_exact() {
                 every_form(engine, &w, |form, weights| {
                     let same = bits(engine, &a, weights) == expected;
                     assert!(same, "{} {types:?} {form} {m} x {k} x {n}", engine.level());
+                });
+            });
+        }
+    }
+}
+
+/// Bias, activation and residual come once, when all steps are summed.
+#[test]
+fn the_epilogue_comes_after_the_last_step() {
+    for [m, k, n] in [[1, 4100, 145], [2, 2049, 97], [3, 513, 49], [145, 2049, 49]] {
+        let (a, w) = (Mat::new(m, k, integer), Mat::new(n, k, |i, j| integer(j, i + 3)));
+        let bias: Vec<f32> = (0..n).map(|j| 7.0 - j as f32).collect();
+        let residual = Strided::new(m, n, 3, 1, |i, j| (3 * i + j) as f32);
+        let epilogue = Epilogue { bias: Some(&bias), activation: Activation::Relu, residual: Some(residual.view()) };
+        let sums = oracle::matmul(&a, &w);
+        let element = |i, j| (sums[(i, j)] + f64::from(bias[j])).max(0.0) + (3 * i + j) as f64;
+        let expected = Mat::new(m, n, element);
+        for types in type_pairs() {
+            let (a, w) = (Stored::of(types[0], &a), BothOrders::new(Stored::of(types[1], &w), 1, 0));
+            every_level(|engine| {
+                every_form(engine, &w, |form, weights| {
+                    let mut out = Strided::unwritten(m, n, 2, 1);
+                    product::product(engine, a.matrix(), weights, &epilogue, out.view_mut());
+                    out.assert_guards();
+                    assert!(out.mat() == expected, "{} {types:?} {form} {m} x {k} x {n}", engine.level());
                 });
             });
         }

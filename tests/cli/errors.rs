@@ -14,7 +14,7 @@ fn command_lines_that_make_no_sense() {
         (&["embed", "--no-such-flag"], &["--no-such-flag"]),
         (&["embed", "apple", "--in", "file"], &["--in", "cannot be used"]),
         (&["embed", "apple", "--threads", "0"], &["--threads"]),
-        (&["embed", "apple", "--level", "sse9"], &["sse9", "scalar, avx2, avx512"]),
+        (&["embed", "apple", "--level", "sse9"], &["sse9", "scalar, avx2, avx512, avx512bf16"]),
         (&["embed", "apple", "--format", "npy"], &["--format npy needs --out FILE"]),
         (&["embed", "apple", "--max-tokens", "2"], &["--max-tokens 2", "2 special tokens"]),
         (&["embed", "apple", "--max-tokens", "33"], &["--max-tokens 33", "at most 32"]),
