@@ -76,8 +76,8 @@ where
         return;
     }
     let (a, weights) = (random::<A>(m, k), random::<E>(n, k));
-    let mut memory = vec![0; Packed::bytes(engine.level(), &weights.matrix()).unwrap()];
-    let packed = Packed::new(engine.level(), &weights.matrix(), &mut memory).unwrap();
+    let mut memory = vec![0; Packed::bytes(engine.level(), weights.matrix()).unwrap()];
+    let packed = Packed::new(engine.level(), weights.matrix(), &mut memory).unwrap();
     for (how, weights) in [("packed", Weights::Packed(packed)), ("plain", weights.matrix().into())] {
         let mut scratch = vec![0; engine.matmul_scratch(m, A::DTYPE, &weights).unwrap()];
         let mut out = random::<f32>(m, n);
@@ -109,10 +109,10 @@ where
     let bytes = (n * k * E::DTYPE.size()) as u64;
     let mut y = vec![0.0; n];
     bench.run_bytes(engine, &format!("gemv {} {k}x{n}", E::DTYPE.name()), bytes, || {
-        engine.gemv(&black_box(&weights).matrix(), x.view().row(0), &mut y).unwrap();
+        engine.gemv(black_box(&weights).matrix(), x.view().row(0), &mut y).unwrap();
     });
-    let mut memory = vec![0; Packed::bytes(engine.level(), &weights.matrix()).unwrap()];
-    let packed = Packed::new(engine.level(), &weights.matrix(), &mut memory).unwrap().into();
+    let mut memory = vec![0; Packed::bytes(engine.level(), weights.matrix()).unwrap()];
+    let packed = Packed::new(engine.level(), weights.matrix(), &mut memory).unwrap().into();
     bench.run_bytes(engine, &format!("packed {} {k}x{n}", E::DTYPE.name()), bytes, || {
         let out = MatMut::new(&mut y, 1, n).unwrap();
         engine.matmul(black_box(&x).view(), &packed, &Epilogue::default(), out, &mut []).unwrap();

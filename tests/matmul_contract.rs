@@ -146,8 +146,8 @@ fn packed_weights_forget_their_order() {
 fn weights_packed_for_another_level_are_refused() {
     let (a, weights) = (random::<f32>(2, 5, 1), random::<f32>(7, 5, 2));
     for packed_for in Level::available() {
-        let mut memory = Bytes::new(Packed::bytes(packed_for, &weights.matrix()).unwrap(), 0);
-        let packed = Packed::new(packed_for, &weights.matrix(), &mut memory).unwrap();
+        let mut memory = Bytes::new(Packed::bytes(packed_for, weights.matrix()).unwrap(), 0);
+        let packed = Packed::new(packed_for, weights.matrix(), &mut memory).unwrap();
         assert_eq!((packed.level(), packed.n(), packed.k(), packed.dtype()), (packed_for, 7, 5, f32::DTYPE));
         every_level(|engine| {
             let mut out = Strided::unwritten(2, 7, 0, 0);
@@ -193,9 +193,9 @@ fn a_shape_that_does_not_fit_is_named() {
 
     let weights = random::<f32>(4, 3, 2);
     let engine = Engine::new();
-    assert_eq!(engine.gemv(&weights.matrix(), &[0.0; 4], &mut [0.0; 4]), Err(shape("x", 3, 4)));
+    assert_eq!(engine.gemv(weights.matrix(), &[0.0; 4], &mut [0.0; 4]), Err(shape("x", 3, 4)));
     let mut y = [f32::NAN; 5];
-    assert_eq!(engine.gemv(&weights.matrix(), &[0.0; 3], &mut y), Err(shape("y", 4, 5)));
+    assert_eq!(engine.gemv(weights.matrix(), &[0.0; 3], &mut y), Err(shape("y", 4, 5)));
     assert!(y.iter().all(|y| y.is_nan()));
 }
 

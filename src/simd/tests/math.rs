@@ -135,7 +135,8 @@ fn ulps(got: f32, exact: f64) -> f64 {
 
 /// Measures all levels on the floats with the given bits where the function is defined, and asserts the bounds.
 fn check(function: Function, bits: impl Iterator<Item = u32>) {
-    let bits = bits.filter(|&bits| function != ExpNonpositive || !(f32::from_bits(bits) > 0.0));
+    let bits =
+        bits.filter(|&bits| function != ExpNonpositive || f32::from_bits(bits).is_nan() || f32::from_bits(bits) <= 0.0);
     let mut worst: Vec<(Level, f64, f32)> = Level::available().map(|level| (level, 0.0, 0.0)).collect();
     let mut bits = bits.peekable();
     while bits.peek().is_some() {
