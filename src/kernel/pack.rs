@@ -18,9 +18,6 @@ pub(crate) const MAX_LANES: usize = 16;
 /// read side by side.
 const BLOCK: usize = 16;
 
-/// Registers of each row that are fetched ahead while rows are packed.
-const AHEAD: usize = 12;
-
 /// `k x n` weights whose element `(i, p)`, of output `i` and input `p`, is where `strided` has it.
 pub(crate) fn strided<E: Copy>(view: &MatRef<'_, E>, order: Order) -> Strided<E> {
     match order {
@@ -92,9 +89,6 @@ impl<E: Load> PackPanel<E> {
                 let lines = (self.lines - p).min(S::LANES);
                 // SAFETY: the block lies within the extents above.
                 unsafe {
-                    for row in 0..rows {
-                        s.prefetch(self.src.at(i + row, p + AHEAD * S::LANES).ptr.cast());
-                    }
                     let dst = self.dst.add(p * self.width + i);
                     transpose_block(s, self.src.at(i, p).ptr, self.src.row, [rows, lines], dst, self.width);
                 }
@@ -155,7 +149,6 @@ impl PackPairs {
                 unsafe {
                     for row in 0..rows {
                         let src = self.src.at(i + row, p);
-                        s.prefetch(src.at(0, AHEAD * S::LANES).ptr.cast());
                         s.store(block.as_mut_ptr().add(row * S::LANES), s.load_pairs(src.ptr));
                     }
                     let dst = self.dst.add(p * self.width + 2 * i).cast();
