@@ -67,7 +67,7 @@ impl<'a> Ours<'a> {
         let (engine, problem) = (self.engine, self.problem);
         let info = self.info("gemv", Dtype::F32, weights.dtype());
         Local::boxed(info, self.out(), move |out| {
-            engine.gemv(&weights, &problem.f32.a, out).expect("shapes that fit");
+            engine.gemv(weights, &problem.f32.a, out).expect("shapes that fit");
         })
     }
 }
