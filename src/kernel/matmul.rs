@@ -4,15 +4,15 @@
 //!
 //! ```text
 //! for each chunk of panels               plain weights: as many as are packed at a time; packed ones: all
-//!   for each block of KC steps of k      a panel's block stays close while all rows pass over it
-//!     for each block of MC rows          A's block stays in the second-level cache
+//!   for each block of KC steps of k      a panel's block stays close while a block of rows passes over it
+//!     for each block of MC rows          widened here, if A is not f32
 //!       for each panel                   (the unit of work for threads)
 //!         for each tile of MR rows       accumulators in registers
 //! ```
 //!
-//! A is read in place, unless it has to be widened. A later block of `k` goes on from what the earlier ones left in C, so
-//! however the loops are blocked, an element is one chain of multiply-adds in the order of `k`: its bits depend on its row
-//! of A and its column of B, and on nothing else.
+//! Where one block of rows is all there is, the two outer loops change places: it is widened once. A later block of `k` goes
+//! on from what the earlier ones left in C, so however the loops are blocked, an element is one chain of multiply-adds in the
+//! order of `k`: its bits depend on its row of A and its column of B, and on nothing else.
 
 use core::marker::PhantomData;
 use core::ops::Range;
