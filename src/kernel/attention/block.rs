@@ -117,17 +117,23 @@ impl<'a, S: Simd> Block<'a, S> {
     pub unsafe fn run<P: Products<S>>(&self) {
         // SAFETY: the same contract, here and in all that follows.
         unsafe {
-            P::start(self);
-            self.start();
-            let Range { mut start, end } = self.sight.keys();
-            while start < end {
-                // Blocks begin at multiples of their length, whichever keys these queries see: so a query's blocks, and its
-                // bits, do not depend on the queries beside it.
-                let keys = start..self.head.ring.end(start, end.min((start / self.keys + 1) * self.keys));
-                start = keys.end;
-                self.step::<P>(keys);
-            }
+            self.start::<P>(true);
+            self.walk::<P>(self.sight.keys());
             self.finish::<P>();
+        }
+    }
+
+    /// Block by block over some of the keys. The first must be one that begins a block, or the first that any query sees.
+    #[inline(always)]
+    pub unsafe fn walk<P: Products<S>>(&self, keys: Range<usize>) {
+        let Range { mut start, end } = keys;
+        while start < end {
+            // Blocks begin at multiples of their length, whichever keys these queries see: so a query's blocks, and its
+            // bits, do not depend on the queries beside it.
+            let keys = start..self.head.ring.end(start, end.min((start / self.keys + 1) * self.keys));
+            start = keys.end;
+            // SAFETY: as for `run`.
+            unsafe { self.step::<P>(keys) };
         }
     }
 
@@ -188,12 +194,13 @@ impl<'a, S: Simd> Block<'a, S> {
         }
     }
 
-    /// No key seen yet: maxima of -inf and sums of 0, unless there are sinks, which are keys without a value.
+    /// No key seen yet: maxima of -inf and sums of 0, unless `sinks` are to count, which are keys without a value.
     #[inline(always)]
-    unsafe fn start(&self) {
+    pub unsafe fn start<P: Products<S>>(&self, sinks: bool) {
         let s = self.s;
         // SAFETY: the state has these lines.
         unsafe {
+            P::start(self);
             self.fill(MAX, s.splat(f32::NEG_INFINITY));
             self.fill(SUM, s.splat(0.0));
             let first = self.pair(0).0;
@@ -205,9 +212,9 @@ impl<'a, S: Simd> Block<'a, S> {
                 if let Some(slope) = self.head.terms.alibi.and_then(|slopes| slopes.get(head)) {
                     put(SLOPE, -slope * core::f32::consts::LOG2_E);
                 }
-                if let Some(sink) = self.head.terms.sinks.and_then(|sinks| sinks.get(head)) {
+                if let Some(sink) = self.head.terms.sinks.filter(|_| sinks).and_then(|sinks| sinks.get(head)) {
                     put(MAX, sink * core::f32::consts::LOG2_E);
-                    put(SUM, if *sink == f32::NEG_INFINITY { 0.0 } else { 1.0 });
+                    put(SUM, weight_of_sink(*sink));
                 }
             }
         }
@@ -333,7 +340,7 @@ impl<'a, S: Simd> Block<'a, S> {
     }
 
     #[inline(always)]
-    unsafe fn finish<P: Products<S>>(&self) {
+    pub unsafe fn finish<P: Products<S>>(&self) {
         let s = self.s;
         let mut inverse = [s.splat(0.0); super::place::MAX_REGISTERS];
         // SAFETY: the state has these lines; the rows are this task's.
@@ -386,6 +393,15 @@ impl<'a, S: Simd> Block<'a, S> {
             });
         }
         Strided { ptr: to, row: columns, col: 1 }
+    }
+}
+
+/// What a sink adds to the sum, relative to itself: nothing if it is masked, and NaN if it is no logit at all.
+fn weight_of_sink(sink: f32) -> f32 {
+    match sink {
+        f32::NEG_INFINITY => 0.0,
+        sink if sink < f32::INFINITY => 1.0,
+        _ => f32::NAN,
     }
 }
 

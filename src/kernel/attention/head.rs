@@ -188,21 +188,20 @@ pub(crate) struct Head<'a> {
     pub terms: &'a Terms<'a>,
     /// The first of the query heads.
     pub first: usize,
-    /// `n_q` rows, the heads of the group side by side, `d` columns each.
+    /// A row for each query, the heads of the group side by side, `d` columns each.
     pub q: Operand,
     /// `n_k x d`
     pub k: Operand,
     /// `n_k x dv`
     pub v: Operand,
-    /// `n_q` rows `out_stride` apart, the heads of the group side by side, `dv` columns each.
+    /// A row for each query, `out_stride` apart, the heads of the group side by side, `dv` columns each.
     pub out: *mut f32,
     pub out_stride: usize,
-    /// `n_q` rows `lse_stride` apart, a column for each head of the group; or null.
+    /// A row for each query, `lse_stride` apart, a column for each head of the group; or null.
     pub lse: *mut f32,
     pub lse_stride: usize,
     pub bias: Option<Slab<f32>>,
     pub mask: Option<Slab<u8>>,
-    pub n_q: usize,
     pub n_k: usize,
     pub limits: Limits,
     pub ring: Ring,
@@ -250,7 +249,6 @@ impl<'a> Problem<'a> {
             lse_stride: results.lse_stride,
             bias: self.terms.bias.map(|table| table.of(span.index, first)),
             mask: self.terms.mask.map(|table| table.of(span.index, first)),
-            n_q: span.queries.len(),
             n_k: span.keys.len(),
             limits: span.limits,
             ring: self.kv.ring,

@@ -15,15 +15,18 @@ use crate::kernel::pack::{MAX_LANES, transpose_block};
 use crate::kernel::tile::{Ahead, Lines, MultiplyAdd};
 use crate::simd::Simd;
 
-/// Columns of values that are widened together: a multiple of every tile's rows and every register.
-pub(crate) const COLUMNS: usize = 48;
+/// Columns of values that are widened together: whole tiles, and whole registers on every level.
+pub(crate) const fn columns(rows: usize) -> usize {
+    4 * rows
+}
 
 /// Products in f32.
 pub(crate) struct Lanes;
 
-/// Floats that [`Block::fetch`] needs for the products: some rows of keys, or [`COLUMNS`] of a block's values.
+/// Floats that [`Block::fetch`] needs for the products: rows of keys for a tile of `rows`, or [`columns`] of a block's
+/// values.
 pub(crate) fn fetched_len(d: usize, keys: usize, rows: usize) -> Option<usize> {
-    Some(keys.checked_mul(COLUMNS)?.max(rows.checked_mul(d)?))
+    Some(keys.checked_mul(columns(rows))?.max(rows.checked_mul(d)?))
 }
 
 impl<S: Simd> Products<S> for Lanes {
@@ -61,7 +64,7 @@ impl<S: Simd> Products<S> for Lanes {
     unsafe fn accumulate(block: &Block<'_, S>, segment: &Segment, line: usize, careful: bool) {
         let dv = block.head.heads.dv;
         let keys = segment.keys.len();
-        let columns = if matches!(block.head.v, Operand::F32(_)) { dv } else { COLUMNS };
+        let columns = if matches!(block.head.v, Operand::F32(_)) { dv } else { columns(S::MR) };
         for j in (0..dv).step_by(columns.max(1)) {
             let count = (dv - j).min(columns);
             // SAFETY: the values exist, and the panel has a line for each.

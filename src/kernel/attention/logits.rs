@@ -6,6 +6,9 @@ use super::place::{Segment, signed};
 use crate::kernel::pack::{MAX_LANES, transpose_block};
 use crate::simd::{Simd, math};
 
+/// From here on a cap only limits: the quotient of a logit and the cap would be too small for its digits.
+const LARGE_CAP: f32 = 1e30;
+
 /// Room for a square of registers.
 type Square = [f32; MAX_LANES * MAX_LANES];
 
@@ -53,13 +56,18 @@ impl<S: Simd> Block<'_, S> {
     #[inline(always)]
     unsafe fn softcap(&self, segment: &Segment, line: usize, cap: f32) {
         let s = self.s;
-        let inverse = 1.0 / cap;
+        let inverse = (1.0 / cap).min(f32::MAX);
         for j in segment.registers.clone() {
             for i in line..line + segment.keys.len() {
                 // SAFETY: the segment's lines have been written.
                 unsafe {
                     let x = self.load(self.buffers.scores, i, j);
-                    let x = s.mul(math::tanh(s, s.mul(x, s.splat(inverse))), s.splat(cap));
+                    let x = if cap < LARGE_CAP {
+                        s.mul(math::tanh(s, s.mul(x, s.splat(inverse))), s.splat(cap))
+                    } else {
+                        // The order matters: `max` and `min` return their second operand when either is NaN.
+                        s.max(s.splat(-cap), s.min(s.splat(cap), x))
+                    };
                     self.store(self.buffers.scores, i, j, x);
                 }
             }
@@ -121,10 +129,9 @@ impl<S: Simd> Block<'_, S> {
                 unsafe {
                     self.gather_bias(bias, &keys, j, &mut square);
                     for i in 0..keys.len() {
-                        let bias = s.load(square.as_ptr().add(i * S::LANES));
+                        let bias = in_powers_of_two(s, s.load(square.as_ptr().add(i * S::LANES)));
                         let x = self.load(self.buffers.scores, line + start + i, j);
-                        let x = s.fma(bias, s.splat(core::f32::consts::LOG2_E), x);
-                        self.store(self.buffers.scores, line + start + i, j, x);
+                        self.store(self.buffers.scores, line + start + i, j, s.add(x, bias));
                     }
                 }
             }
@@ -173,4 +180,13 @@ impl<S: Simd> Block<'_, S> {
             }
         }
     }
+}
+
+/// A bias times log2(e): the least finite number, with which some mask, stays finite; -inf, inf and NaN stay what they are.
+#[inline(always)]
+fn in_powers_of_two<S: Simd>(s: S, bias: S::F32) -> S::F32 {
+    let least = s.splat(f32::MIN);
+    // The order matters: `max` returns its second operand when either is NaN.
+    let scaled = s.max(least, s.mul(bias, s.splat(core::f32::consts::LOG2_E)));
+    s.select(s.lt(bias, least), bias, scaled)
 }

@@ -5,18 +5,25 @@ pub(crate) mod head;
 mod lanes;
 mod logits;
 pub(crate) mod place;
+mod rows;
 
 use core::ops::Range;
 
 use self::block::{Block, Buffers, STATE};
 use self::head::{Head, Heads, Problem, Results, Span};
 use self::lanes::Lanes;
+use self::rows::{Partial, Rows, most_pairs, rows_len};
 use crate::engine::Engine;
 use crate::kernel::Shared;
 use crate::simd::{Level, Op, Simd};
 
-/// Buffers of a task: queries, scores, output, state, and what is fetched.
-pub(crate) const BUFFERS: usize = 5;
+/// Buffers: queries, scores, output, state and what is fetched, of each task; and partial results.
+pub(crate) const BUFFERS: usize = 6;
+
+/// Parts that the keys of few queries are divided into, at most, and the fewest keys to a part. Neither depends on the
+/// threads, so the result does not.
+const PARTS: usize = 8;
+const KEYS_TO_A_PART: usize = 1024;
 
 /// Keys to a block, unless the caller says otherwise. 64 x 48 scores are 12 KiB: with the queries, the output and the block's
 /// keys they stay in the first-level cache. Where registers are few, memory is too.
@@ -24,17 +31,33 @@ pub(crate) fn default_keys(level: Level) -> usize {
     if level.tile().1 > 4 { 64 } else { 16 }
 }
 
-/// Floats of one task's buffers.
-pub(crate) fn buffer_lens(level: Level, heads: &Heads, keys: usize) -> Option<[usize; BUFFERS]> {
-    let (rows, width) = level.tile();
-    let lines = |count: usize| count.checked_mul(width);
-    let fetched = lanes::fetched_len(heads.d, keys, rows)?;
-    Some([lines(heads.d)?, lines(keys)?, lines(heads.dv)?, lines(STATE)?, fetched])
+/// Floats of the buffers for so many threads.
+pub(crate) fn buffer_lens(level: Level, heads: &Heads, keys: usize, threads: usize) -> Option<[usize; BUFFERS]> {
+    let partials = if threads == 1 { 1 } else { threads.max(PARTS) };
+    let mut lens = [0; BUFFERS];
+    for (len, of_task) in lens.iter_mut().zip(task_lens(level, heads, keys)?) {
+        *len = of_task.checked_mul(threads)?;
+    }
+    lens[BUFFERS - 1] = Partial::len(heads.dv, level.lanes())?.checked_mul(partials)?;
+    Some(lens)
 }
 
-/// Attention of every head of every sequence, blocks of queries split among the engine's threads. `spans` name rows of the
-/// operands, no query twice; `memory` is as long as [`buffer_lens`] times the threads. Arguments that do not fit each other are
-/// a mistake of the caller in this crate: nothing is done.
+/// Floats of one task's buffers.
+fn task_lens(level: Level, heads: &Heads, keys: usize) -> Option<[usize; BUFFERS - 1]> {
+    let ((rows, width), lanes) = (level.tile(), level.lanes());
+    let lines = |count: usize| count.checked_mul(width);
+    Some([
+        lines(heads.d)?.max(rows_len(heads.d, lanes)?),
+        lines(keys)?,
+        lines(heads.dv)?.max(rows_len(heads.dv, lanes)?),
+        lines(STATE)?,
+        lanes::fetched_len(heads.d, keys, rows)?,
+    ])
+}
+
+/// Attention of every head of every sequence, split among the engine's threads. `spans` name rows of the operands, no query
+/// twice; `memory` is as long as [`buffer_lens`] says. Arguments that do not fit each other are a mistake of the caller in this
+/// crate: nothing is done.
 pub(crate) fn attention(
     engine: &Engine<'_>,
     problem: &Problem<'_>,
@@ -44,34 +67,130 @@ pub(crate) fn attention(
     memory: &mut [&mut [f32]; BUFFERS],
 ) {
     let level = engine.level();
-    let lens = buffer_lens(level, problem.heads, keys).unwrap_or([usize::MAX; BUFFERS]);
-    let fits = problem.fits()
-        && keys > 0
-        && memory.iter().zip(lens).all(|(part, len)| len.checked_mul(engine.threads()) == Some(part.len()));
+    let lens = buffer_lens(level, problem.heads, keys, engine.threads());
+    let fits = problem.fits() && keys > 0 && lens == Some(memory.each_ref().map(|part| part.len()));
     debug_assert!(fits, "ops check the sizes");
     if !fits {
         return;
     }
-    let (width, group) = (level.tile().1, problem.heads.group());
-    let blocks_of = |span: &Span| (span.queries.len() * group).div_ceil(width);
-    let items = spans.clone().map(|span| blocks_of(&span) * problem.heads.kv).sum();
-    let shared = Shared((results, memory.each_mut().map(|part| part.as_mut_ptr())));
+    let memory = Memory {
+        all: memory.each_mut().map(|part| part.as_mut_ptr()),
+        lens: task_lens(level, problem.heads, keys).unwrap_or_default(),
+        partial: Partial::len(problem.heads.dv, level.lanes()).unwrap_or(0),
+        lanes: level.lanes(),
+    };
+    let work = Work { level, problem, keys, results, memory };
+    let items = spans.clone().map(|span| work.blocks(&span) * problem.heads.kv).sum();
+    let shared = Shared(work);
+    if items < engine.threads() && spans.clone().any(|span| work.is_few(&span)) {
+        // Too few to go round: the threads share each.
+        for span in spans {
+            (0..work.blocks(&span) * problem.heads.kv).for_each(|item| work.share(engine, &span, item));
+        }
+        return;
+    }
     engine.split(items, 1, |task, items| {
-        let (results, memory) = shared.get();
-        let buffers = part(memory, lens, task);
+        let work = shared.get();
         let mut first = 0;
         for span in spans.clone() {
-            let blocks = blocks_of(&span);
-            let last = first + blocks * problem.heads.kv;
+            let last = first + work.blocks(&span) * work.problem.heads.kv;
             for item in items.start.max(first)..items.end.min(last) {
-                let (kv, block) = ((item - first) / blocks, (item - first) % blocks);
-                let head = problem.head(&span, kv, &results);
-                let pairs = block * width..(head.n_q * group).min((block + 1) * width);
-                level.dispatch(Pairs { head, pairs, keys, buffers });
+                work.run(task, &span, item - first);
             }
             first = last;
         }
     });
+}
+
+/// The caller's memory, as long as [`buffer_lens`] says.
+#[derive(Clone, Copy)]
+struct Memory {
+    all: [*mut f32; BUFFERS],
+    lens: [usize; BUFFERS - 1],
+    /// Floats of a partial.
+    partial: usize,
+    lanes: usize,
+}
+
+impl Memory {
+    /// The part of each buffer that belongs to one task.
+    fn buffers(&self, task: usize) -> Buffers {
+        let [queries, scores, output, state, fetched] =
+            core::array::from_fn(|i| self.all[i].wrapping_add(self.lens[i] * task));
+        Buffers { queries, scores, output, state, fetched }
+    }
+
+    fn partial(&self, i: usize) -> Partial {
+        Partial::at(self.all[BUFFERS - 1].wrapping_add(self.partial * i), self.lanes)
+    }
+}
+
+/// What all tasks share.
+#[derive(Clone, Copy)]
+struct Work<'a> {
+    level: Level,
+    problem: &'a Problem<'a>,
+    keys: usize,
+    results: Results,
+    memory: Memory,
+}
+
+impl<'a> Work<'a> {
+    /// Pairs of a query and one of the heads that share keys.
+    fn pairs(&self, span: &Span) -> usize {
+        span.queries.len() * self.problem.heads.group()
+    }
+
+    /// Blocks of such pairs.
+    fn blocks(&self, span: &Span) -> usize {
+        self.pairs(span).div_ceil(self.level.tile().1)
+    }
+
+    /// Whether rows are faster than lanes.
+    fn is_few(&self, span: &Span) -> bool {
+        self.pairs(span) <= most_pairs(self.level.lanes())
+    }
+
+    /// Block `item` of a sequence, counted through all its heads, and the task's memory.
+    fn pairs_of(&self, task: usize, span: &Span, item: usize) -> Pairs<'a> {
+        let (width, blocks) = (self.level.tile().1, self.blocks(span));
+        let (kv, block) = (item / blocks, item % blocks);
+        let pairs = block * width..self.pairs(span).min((block + 1) * width);
+        let head = self.problem.head(span, kv, &self.results);
+        Pairs { head, pairs, keys: self.keys, buffers: self.memory.buffers(task) }
+    }
+
+    fn run(&self, task: usize, span: &Span, item: usize) {
+        let pairs = self.pairs_of(task, span, item);
+        if self.is_few(span) {
+            self.level.dispatch(Few { pairs, part: Part::All(self.memory.partial(task)) });
+        } else {
+            self.level.dispatch(pairs);
+        }
+    }
+
+    /// As [`run`](Self::run), the keys of few queries divided among the threads.
+    fn share(&self, engine: &Engine<'_>, span: &Span, item: usize) {
+        if !self.is_few(span) {
+            return self.run(0, span, item);
+        }
+        let parts = parts(span.keys.len(), self.keys).count();
+        let shared = Shared(*self);
+        engine.split(parts, 1, |task, parts| {
+            let work = shared.get();
+            for i in parts {
+                let part = Part::One(i, work.memory.partial(i));
+                work.level.dispatch(Few { pairs: work.pairs_of(task, span, item), part });
+            }
+        });
+        self.level.dispatch(Few { pairs: self.pairs_of(0, span, item), part: Part::Join(&self.memory) });
+    }
+}
+
+/// The parts of `n_k` keys, each of whole blocks.
+fn parts(n_k: usize, keys: usize) -> impl ExactSizeIterator<Item = Range<usize>> + Clone {
+    let len = n_k.div_ceil(PARTS).max(KEYS_TO_A_PART).next_multiple_of(keys);
+    (0..n_k.div_ceil(len)).map(move |i| i * len..n_k.min((i + 1) * len))
 }
 
 /// A block of pairs of a query and a head, at least one and at most as many as a tile is wide. No other task writes their
@@ -83,17 +202,88 @@ struct Pairs<'a> {
     buffers: Buffers,
 }
 
+impl<'a> Pairs<'a> {
+    #[inline(always)]
+    fn block<S: Simd>(self, s: S) -> Block<'a, S> {
+        Block::new(s, self.head, self.pairs, self.keys, self.buffers)
+    }
+}
+
 impl Op for Pairs<'_> {
     type Out = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         // SAFETY: see the type, and `attention`.
-        unsafe { Block::new(s, self.head, self.pairs, self.keys, self.buffers).run::<Lanes>() }
+        unsafe { self.block(s).run::<Lanes>() }
     }
 }
 
-/// The part of each buffer that belongs to one task.
-fn part(memory: [*mut f32; BUFFERS], lens: [usize; BUFFERS], task: usize) -> Buffers {
-    let [queries, scores, output, state, fetched] = core::array::from_fn(|i| memory[i].wrapping_add(lens[i] * task));
-    Buffers { queries, scores, output, state, fetched }
+/// A block of at most [`most_pairs`] pairs, and which of its keys.
+struct Few<'a> {
+    pairs: Pairs<'a>,
+    part: Part<'a>,
+}
+
+/// Parts of the keys are merged in their order, whoever computed them.
+enum Part<'a> {
+    /// All parts, one after the other, with room for what the earlier ones have seen.
+    All(Partial),
+    /// One of them, whose result is kept.
+    One(usize, Partial),
+    /// None: the results are merged and written.
+    Join(&'a Memory),
+}
+
+impl Op for Few<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let block = self.pairs.block(s);
+        let seen = block.sight.keys();
+        let parts = parts(block.head.n_k, block.keys);
+        // SAFETY: see the types, and `attention`.
+        unsafe {
+            match self.part {
+                Part::All(before) => {
+                    let last = parts.len().saturating_sub(1);
+                    block.start::<Rows>(true);
+                    for (i, keys) in parts.enumerate() {
+                        block.part(i, within(&seen, keys));
+                        if i > 0 {
+                            block.merge(before);
+                        }
+                        if i < last {
+                            block.save(before);
+                        }
+                    }
+                    block.finish::<Rows>();
+                }
+                Part::One(i, result) => {
+                    for (part, keys) in parts.enumerate() {
+                        if part == i {
+                            block.part(i, within(&seen, keys));
+                        }
+                    }
+                    block.save(result);
+                }
+                Part::Join(memory) => {
+                    block.start::<Rows>(true);
+                    for i in 0..parts.len() {
+                        block.restore(memory.partial(i));
+                        if i > 0 {
+                            block.merge(memory.partial(i - 1));
+                            block.save(memory.partial(i));
+                        }
+                    }
+                    block.finish::<Rows>();
+                }
+            }
+        }
+    }
+}
+
+/// What both ranges have, which may be nothing.
+fn within(a: &Range<usize>, b: Range<usize>) -> Range<usize> {
+    let start = a.start.max(b.start);
+    start..a.end.min(b.end).max(start)
 }

@@ -30,16 +30,12 @@ impl Engine<'_> {
         scratch::bytes(self.attention_lens(attention)?)
     }
 
-    /// The lengths of one task's buffers, times the threads.
+    /// The lengths of the buffers.
     fn attention_lens(&self, attention: &Attention<'_>) -> Result<[usize; BUFFERS]> {
         attention.check_options()?;
         let overflow = Error::Overflow { arg: "attention" };
         let keys = attention.keys_to_a_block(self.level());
-        let mut lens = buffer_lens(self.level(), &attention.heads, keys).ok_or(overflow)?;
-        for len in &mut lens {
-            *len = len.checked_mul(self.threads()).ok_or(overflow)?;
-        }
-        Ok(lens)
+        buffer_lens(self.level(), &attention.heads, keys, self.threads()).ok_or(overflow)
     }
 
     /// Attention, head by head: `q` is `n_q x (heads * head_dim)`, `k` is `n_k x (kv_heads * head_dim)`, `v` is

@@ -1,0 +1,390 @@
+//! The products of attention for so few queries that lanes would stay empty: a query's and an output's coordinates are in the
+//! lanes, and keys and values are read as they lie, whatever their type. This is what decoding does, where reading them is all
+//! the time there is.
+
+use core::ops::Range;
+
+use super::block::{Block, MAX, Products, SUM};
+use super::head::for_each_operand;
+use super::place::Segment;
+use crate::element::Load;
+use crate::kernel::map::{self, load, registers};
+use crate::kernel::pack::MAX_LANES;
+use crate::kernel::softmax::finite_max;
+use crate::kernel::{Strided, each};
+use crate::simd::{Simd, math};
+
+/// Registers of sums that are kept at a time, on levels with 16 registers as well.
+const SUMS: usize = 8;
+
+/// Products row by row.
+pub(crate) struct Rows;
+
+/// The most pairs of a query and a head for which rows are faster than lanes: those of half a register.
+pub(crate) const fn most_pairs(lanes: usize) -> usize {
+    lanes / 2
+}
+
+/// Floats of the queries and of the output: rows of whole registers.
+pub(crate) fn rows_len(d: usize, lanes: usize) -> Option<usize> {
+    padded(d, lanes)?.checked_mul(most_pairs(lanes))
+}
+
+fn padded(d: usize, lanes: usize) -> Option<usize> {
+    d.checked_next_multiple_of(lanes)
+}
+
+/// Calls `$body` with the constant `$R` bound to 1, 2, 4 or 8, at least `$rows` but no more than the level's pairs need.
+macro_rules! with_pairs {
+    ($S:ty, $rows:expr, $R:ident => $body:expr) => {
+        match $rows {
+            1 => {
+                const $R: usize = 1;
+                $body
+            }
+            3..=4 if most_pairs(<$S>::LANES) >= 4 => {
+                const $R: usize = 4;
+                $body
+            }
+            5.. if most_pairs(<$S>::LANES) >= 8 => {
+                const $R: usize = 8;
+                $body
+            }
+            _ => {
+                const $R: usize = 2;
+                $body
+            }
+        }
+    };
+}
+
+impl<S: Simd> Products<S> for Rows {
+    const SCALED: bool = false;
+
+    #[inline(always)]
+    unsafe fn start(block: &Block<'_, S>) {
+        let (s, d) = (block.s, block.head.heads.d);
+        let stride = d.next_multiple_of(S::LANES);
+        // SAFETY: as for `Block::run`, here and in all that follows.
+        unsafe {
+            for row in 0..most_pairs(S::LANES) {
+                let to = block.buffers.queries.add(row * stride);
+                for (at, count) in registers::<S>(d) {
+                    let x = if row < block.pairs.len() {
+                        let (query, head) = block.pair(row);
+                        for_each_operand!(block.head.q, q => load(s, q.at(query, head * d + at).ptr, count))
+                    } else {
+                        s.splat(0.0)
+                    };
+                    s.store(to.add(at), s.mul(x, s.splat(block.factor())));
+                }
+            }
+            let len = most_pairs(S::LANES) * block.head.heads.dv.next_multiple_of(S::LANES);
+            for at in (0..len).step_by(S::LANES) {
+                s.store(block.buffers.output.add(at), s.splat(0.0));
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn scores(block: &Block<'_, S>, segment: &Segment, line: usize) {
+        let row = block.head.ring.row(segment.keys.start);
+        // SAFETY: the keys exist.
+        unsafe {
+            for_each_operand!(block.head.k.at(row, 0), k => {
+                with_pairs!(S, block.pairs.len(), R => scores::<S, _, R>(block, k, segment.keys.len(), line));
+            });
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn accumulate(block: &Block<'_, S>, segment: &Segment, line: usize, careful: bool) {
+        let (row, keys) = (block.head.ring.row(segment.keys.start), segment.keys.len());
+        // SAFETY: the values exist.
+        unsafe {
+            for_each_operand!(block.head.v.at(row, 0), v => {
+                if careful {
+                    accumulate_masked(block, v, keys, line);
+                } else {
+                    with_pairs!(S, block.pairs.len(), R => accumulate::<S, _, R>(block, v, keys, line));
+                }
+            });
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn rescale(block: &Block<'_, S>, _: usize, factor: S::F32) {
+        let s = block.s;
+        let stride = block.head.heads.dv.next_multiple_of(S::LANES);
+        let mut factors = [1.0; MAX_LANES];
+        // SAFETY: a row of whole registers for each pair.
+        unsafe {
+            s.store(factors.as_mut_ptr(), factor);
+            for (row, &factor) in factors.iter().enumerate().take(block.pairs.len()) {
+                for at in (0..stride).step_by(S::LANES) {
+                    let p = block.buffers.output.add(row * stride + at);
+                    s.store(p, s.mul(s.load(p), s.splat(factor)));
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn finish(block: &Block<'_, S>, inverse: &[S::F32]) {
+        let (s, dv) = (block.s, block.head.heads.dv);
+        let mut factors = [0.0; MAX_LANES];
+        // SAFETY: a row of whole registers for each pair; the rows of the result are this task's.
+        unsafe {
+            s.store(factors.as_mut_ptr(), inverse[0]);
+            for (row, &factor) in factors.iter().enumerate().take(block.pairs.len()) {
+                let (query, head) = block.pair(row);
+                let from = block.buffers.output.add(row * dv.next_multiple_of(S::LANES)).cast_const();
+                let to = block.head.out.add(query * block.head.out_stride + head * dv);
+                for (at, count) in registers::<S>(dv) {
+                    map::store(s, to.add(at), count, s.mul(s.load(from.add(at)), s.splat(factor)));
+                }
+            }
+        }
+    }
+}
+
+/// Scores of `keys` keys against `R` rows of queries.
+#[inline(always)]
+unsafe fn scores<S: Simd, E: Load, const R: usize>(block: &Block<'_, S>, k: Strided<E>, keys: usize, line: usize) {
+    let s = block.s;
+    let at_once = S::LANES / R;
+    let mut partial = [0.0_f32; MAX_LANES * MAX_LANES];
+    let mut sums = [0.0_f32; MAX_LANES];
+    for start in (0..keys).step_by(at_once) {
+        let count = (keys - start).min(at_once);
+        // SAFETY: the keys exist, and their lines.
+        unsafe {
+            let ahead = k.at(start + block.keys, 0);
+            for key in 0..count {
+                let to = partial.as_mut_ptr().add(key * R * S::LANES);
+                partial_scores::<S, E, R>(block, k.at(start + key, 0).ptr, to, ahead.at(key, 0).ptr);
+            }
+            s.store(sums.as_mut_ptr(), sum_each(s, &partial));
+            for key in 0..count {
+                let x = s.load_first(sums.as_ptr().add(key * R), R);
+                block.store(block.buffers.scores, line + start + key, 0, x);
+            }
+        }
+    }
+}
+
+/// One key's products with each query, a register each whose lanes are still to be added up.
+#[inline(always)]
+unsafe fn partial_scores<S: Simd, E: Load, const R: usize>(
+    block: &Block<'_, S>,
+    key: *const E,
+    to: *mut f32,
+    ahead: *const E,
+) {
+    let (s, d) = (block.s, block.head.heads.d);
+    let stride = d.next_multiple_of(S::LANES);
+    // SAFETY: the key and the rows of queries have `d` elements, the latter up to whole registers.
+    unsafe {
+        let mut sums = [[s.splat(0.0); R]; 2];
+        for (i, (at, count)) in registers::<S>(d).enumerate() {
+            let x = load(s, key.add(at), count);
+            s.prefetch(ahead.wrapping_add(at).cast());
+            let sums = &mut sums[i % 2];
+            *sums = each!(x; R, r => s.fma(x, s.load(block.buffers.queries.add(r * stride + at)), sums[r]));
+        }
+        for r in 0..R {
+            s.store(to.add(r * S::LANES), s.add(sums[0][r], sums[1][r]));
+        }
+    }
+}
+
+/// The sum of the lanes of each of `LANES` registers.
+#[inline(always)]
+fn sum_each<S: Simd>(s: S, partial: &[f32; MAX_LANES * MAX_LANES]) -> S::F32 {
+    let mut turned = [0.0_f32; MAX_LANES * MAX_LANES];
+    // SAFETY: both hold `LANES` rows of `LANES`.
+    unsafe {
+        s.transpose(partial.as_ptr(), S::LANES, turned.as_mut_ptr(), S::LANES);
+        let mut sums = [s.splat(0.0); 4];
+        for i in (0..S::LANES).step_by(4) {
+            sums = each!(sums[0]; 4, t => s.add(sums[t], s.load(turned.as_ptr().add((i + t) * S::LANES))));
+        }
+        s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3]))
+    }
+}
+
+/// Some columns of `R` rows of the output after others, each plus the exponentials times the values.
+#[inline(always)]
+unsafe fn accumulate<S: Simd, E: Load, const R: usize>(block: &Block<'_, S>, v: Strided<E>, keys: usize, line: usize) {
+    let dv = block.head.heads.dv;
+    let mut at = 0;
+    // SAFETY: the values exist, and the output up to whole registers.
+    unsafe {
+        // As many registers of columns as `SUMS` have room for.
+        while R < SUMS && at + SUMS / R * S::LANES <= dv {
+            match SUMS / R {
+                8 => accumulate_columns::<S, E, R, 8>(block, v, keys, line, at),
+                4 => accumulate_columns::<S, E, R, 4>(block, v, keys, line, at),
+                _ => accumulate_columns::<S, E, R, 2>(block, v, keys, line, at),
+            }
+            at += SUMS / R * S::LANES;
+        }
+        while at < dv {
+            accumulate_columns::<S, E, R, 1>(block, v, keys, line, at);
+            at += S::LANES;
+        }
+    }
+}
+
+/// `C` registers of columns from `at` on; only a single one may be short.
+#[inline(always)]
+unsafe fn accumulate_columns<S: Simd, E: Load, const R: usize, const C: usize>(
+    block: &Block<'_, S>,
+    v: Strided<E>,
+    keys: usize,
+    line: usize,
+    at: usize,
+) {
+    let (s, dv) = (block.s, block.head.heads.dv);
+    let stride = dv.next_multiple_of(S::LANES);
+    let count = if C == 1 { (dv - at).min(S::LANES) } else { S::LANES };
+    // SAFETY: the values exist, their lines of exponentials, and the output up to whole registers.
+    unsafe {
+        let output = block.buffers.output.add(at);
+        let mut sums = each!([s.splat(0.0); C]; R, r => each!(s.splat(0.0); C, c => s.load(output.add(r * stride + c * S::LANES))));
+        for key in 0..keys {
+            let value = v.at(key, at).ptr;
+            let ahead = v.at(key + block.keys, at).ptr;
+            let x = each!(s.splat(0.0); C, c => load(s, value.add(c * S::LANES), count));
+            for c in 0..C {
+                s.prefetch(ahead.wrapping_add(c * S::LANES).cast());
+            }
+            let p = block.at(block.buffers.scores, line + key, 0);
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let p = s.splat(*p.add(r));
+                *sums = each!(p; C, c => s.fma(x[c], p, sums[c]));
+            }
+        }
+        for (r, sums) in sums.into_iter().enumerate() {
+            for (c, sum) in sums.into_iter().enumerate() {
+                s.store(output.add(r * stride + c * S::LANES), sum);
+            }
+        }
+    }
+}
+
+/// As the product, without what is masked: a weight of 0 times a value of NaN would not be 0.
+#[inline(always)]
+unsafe fn accumulate_masked<S: Simd, E: Load>(block: &Block<'_, S>, v: Strided<E>, keys: usize, line: usize) {
+    let (s, dv) = (block.s, block.head.heads.dv);
+    for key in 0..keys {
+        for row in 0..block.pairs.len() {
+            // SAFETY: the values exist, their lines of exponentials, and the output.
+            unsafe {
+                let p = *block.at(block.buffers.scores, line + key, 0).add(row);
+                if p < 0.0 {
+                    continue;
+                }
+                let output = block.buffers.output.add(row * dv.next_multiple_of(S::LANES));
+                for (at, count) in registers::<S>(dv) {
+                    let sum = s.fma(load(s, v.at(key, at).ptr, count), s.splat(p), s.load(output.add(at)));
+                    s.store(output.add(at), sum);
+                }
+            }
+        }
+    }
+}
+
+/// What a block leaves when it has seen some of its keys.
+#[derive(Clone, Copy)]
+pub(crate) struct Partial {
+    /// The output, not yet divided, as long as [`rows_len`] says.
+    pub output: *mut f32,
+    /// A register of maxima and one of sums.
+    pub state: *mut f32,
+}
+
+impl Partial {
+    /// Floats of one, for values of `dv` dimensions.
+    pub fn len(dv: usize, lanes: usize) -> Option<usize> {
+        rows_len(dv, lanes)?.checked_add(2 * lanes)
+    }
+
+    /// In memory as long as [`len`](Self::len) says.
+    pub fn at(memory: *mut f32, lanes: usize) -> Self {
+        Self { output: memory.wrapping_add(2 * lanes), state: memory }
+    }
+}
+
+impl<S: Simd> Block<'_, S> {
+    #[inline(always)]
+    fn as_partial(&self) -> Partial {
+        const { assert!(MAX == 0 && SUM == 1) };
+        Partial { output: self.buffers.output, state: self.buffers.state }
+    }
+
+    /// Part `i` of the keys, from nothing.
+    #[inline(always)]
+    pub unsafe fn part(&self, i: usize, keys: Range<usize>) {
+        // SAFETY: as for `run`.
+        unsafe {
+            self.start::<Rows>(i == 0);
+            self.walk::<Rows>(keys);
+        }
+    }
+
+    /// Makes `partial` what this block has seen.
+    #[inline(always)]
+    pub unsafe fn save(&self, partial: Partial) {
+        // SAFETY: both are as long as `Partial::len` says.
+        unsafe { copy(self.s, self.head.heads.dv, self.as_partial(), partial) }
+    }
+
+    /// As if this block had seen what `partial` has.
+    #[inline(always)]
+    pub unsafe fn restore(&self, partial: Partial) {
+        // SAFETY: both are as long as `Partial::len` says.
+        unsafe { copy(self.s, self.head.heads.dv, partial, self.as_partial()) }
+    }
+
+    /// What this block and another have seen, in this one.
+    #[inline(always)]
+    pub unsafe fn merge(&self, other: Partial) {
+        let (s, stride) = (self.s, self.head.heads.dv.next_multiple_of(S::LANES));
+        let this = self.as_partial();
+        // SAFETY: both are as long as `Partial::len` says.
+        unsafe {
+            let state = |partial: Partial| [s.load(partial.state), s.load(partial.state.add(S::LANES))];
+            let ([max, sum], [other_max, other_sum]) = (state(this), state(other));
+            let new = s.max(max, other_max);
+            let finite = finite_max(s, new);
+            let [factor, other_factor] = each!(new; 2, i => math::exp2(s, s.sub([max, other_max][i], finite)));
+            s.store(this.state, new);
+            s.store(this.state.add(S::LANES), s.fma(sum, factor, s.mul(other_sum, other_factor)));
+            let mut factors = [[0.0_f32; MAX_LANES]; 2];
+            s.store(factors[0].as_mut_ptr(), factor);
+            s.store(factors[1].as_mut_ptr(), other_factor);
+            for row in 0..self.pairs.len() {
+                let [factor, other_factor] = [s.splat(factors[0][row]), s.splat(factors[1][row])];
+                for at in (row * stride..(row + 1) * stride).step_by(S::LANES) {
+                    let x = s.mul(s.load(other.output.add(at)), other_factor);
+                    s.store(this.output.add(at), s.fma(s.load(this.output.add(at)), factor, x));
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn copy<S: Simd>(s: S, dv: usize, from: Partial, to: Partial) {
+    let rows = most_pairs(S::LANES) * dv.next_multiple_of(S::LANES);
+    // SAFETY: both are as long as `Partial::len` says.
+    unsafe {
+        for at in (0..rows).step_by(S::LANES) {
+            s.store(to.output.add(at), s.load(from.output.add(at)));
+        }
+        for at in [0, S::LANES] {
+            s.store(to.state.add(at), s.load(from.state.add(at)));
+        }
+    }
+}
