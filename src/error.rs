@@ -34,6 +34,15 @@ pub enum Error {
         /// Bytes given.
         got: usize,
     },
+    /// There is no room for as much as an argument holds.
+    Capacity {
+        /// The argument at fault.
+        arg: &'static str,
+        /// How much of it there is.
+        needed: usize,
+        /// How much there is room for.
+        got: usize,
+    },
     /// Weight bytes are not aligned for their element type.
     Misaligned {
         /// The argument at fault.
@@ -171,6 +180,7 @@ impl fmt::Display for Error {
             Self::Scratch { needed, got } => {
                 write!(f, "`scratch`: {needed} bytes are needed, got {got}")
             }
+            Self::Capacity { arg, needed, got } => write!(f, "`{arg}`: {needed} tokens, and room for {got}"),
             Self::Misaligned { arg, align } => {
                 write!(f, "`{arg}`: must be aligned to {align} bytes")
             }

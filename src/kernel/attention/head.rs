@@ -6,7 +6,7 @@ use half::{bf16, f16};
 
 use super::place::Limits;
 use crate::kernel::Strided;
-use crate::view::{Matrix, for_each_type};
+use crate::view::Matrix;
 
 /// Dimensions that all heads share.
 #[derive(Clone, Copy, Debug)]
@@ -141,9 +141,8 @@ impl Operand {
 pub(crate) struct Stored<'a> {
     pub k: Matrix<'a>,
     pub v: Matrix<'a>,
-    /// Rows from a head to the next; 0 if heads are side by side.
-    pub head_rows: usize,
-    /// The row of the first key, and how many keys there are before it goes on at row 0.
+    /// Rows from a head to the next; `None` if heads are side by side.
+    pub head_rows: Option<usize>,
     pub ring: Ring,
 }
 
@@ -231,14 +230,14 @@ impl<'a> Problem<'a> {
         let Heads { d, dv, .. } = *self.heads;
         let group = self.heads.group();
         let first = kv * group;
-        let (k_rows, kv_column) = (kv * self.kv.head_rows, if self.kv.head_rows == 0 { kv } else { 0 });
+        let (kv_row, kv_column) = self.kv.head_rows.map_or((0, kv), |rows| (kv * rows, 0));
         Head {
             heads: self.heads,
             terms: self.terms,
             first,
             q: Operand::of(&self.q).at(span.queries.start, first * d),
-            k: Operand::of(&self.kv.k).at(span.keys.start + k_rows, kv_column * d),
-            v: Operand::of(&self.kv.v).at(span.keys.start + k_rows, kv_column * dv),
+            k: Operand::of(&self.kv.k).at(span.keys.start + kv_row, kv_column * d),
+            v: Operand::of(&self.kv.v).at(span.keys.start + kv_row, kv_column * dv),
             out: results.out.wrapping_add(span.queries.start * results.out_stride + first * dv),
             out_stride: results.out_stride,
             lse: if results.lse.is_null() {
@@ -264,13 +263,12 @@ impl<'a> Problem<'a> {
     pub fn fits(&self) -> bool {
         let Heads { count, kv, d, dv, .. } = *self.heads;
         let width = |heads: usize, dim: usize| heads.checked_mul(dim);
-        let (k_heads, rows) =
-            (if self.kv.head_rows == 0 { kv } else { 1 }, |m: &Matrix<'_>| for_each_type!(m, view => view.rows()));
+        let side_by_side = if self.kv.head_rows.is_none() { kv } else { 1 };
         kv > 0
             && count.is_multiple_of(kv)
             && width(count, d) == Some(self.q.cols())
-            && width(k_heads, d) == Some(self.kv.k.cols())
-            && width(k_heads, dv) == Some(self.kv.v.cols())
-            && rows(&self.kv.k) == rows(&self.kv.v)
+            && width(side_by_side, d) == Some(self.kv.k.cols())
+            && width(side_by_side, dv) == Some(self.kv.v.cols())
+            && self.kv.k.rows() == self.kv.v.rows()
     }
 }

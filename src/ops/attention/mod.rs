@@ -1,14 +1,17 @@
 //! Scaled dot-product attention (Vaswani et al. 2017, arXiv 1706.03762).
 
+mod cache;
 mod merge;
 mod options;
 mod sequences;
 mod tables;
 
+pub use cache::KvCache;
 pub use options::Attention;
 pub use sequences::Sequences;
 pub use tables::{Bias, Mask};
 
+use crate::element::Element;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::kernel::attention::head::{Problem, Results, Ring, Stored};
@@ -54,7 +57,7 @@ impl Engine<'_> {
         out: MatMut<'_>,
         scratch: &mut [u8],
     ) -> Result<()> {
-        let stored = Stored { k: k.into(), v: v.into(), head_rows: 0, ring: Ring::NONE };
+        let stored = Stored { k: k.into(), v: v.into(), head_rows: None, ring: Ring::NONE };
         self.attend(attention, q.into(), stored, out, None, scratch)
     }
 
@@ -74,8 +77,32 @@ impl Engine<'_> {
         lse: MatMut<'_>,
         scratch: &mut [u8],
     ) -> Result<()> {
-        let stored = Stored { k: k.into(), v: v.into(), head_rows: 0, ring: Ring::NONE };
+        let stored = Stored { k: k.into(), v: v.into(), head_rows: None, ring: Ring::NONE };
         self.attend(attention, q.into(), stored, out, Some(lse), scratch)
+    }
+
+    /// As [`Engine::attention`], over the tokens of a cache, in the order in which they were appended: `q` is
+    /// `n_q x (heads * head_dim)`, its last row that of the last token.
+    ///
+    /// # Errors
+    /// As [`Engine::attention`]; [`Error::Value`] if the options divide the rows into several sequences, [`Error::Shape`] if the
+    /// cache is for another number of heads.
+    pub fn attention_cached<'a, E: Element>(
+        &self,
+        attention: &Attention<'_>,
+        q: impl Into<Matrix<'a>>,
+        cache: &KvCache<'_, E>,
+        out: MatMut<'_>,
+        scratch: &mut [u8],
+    ) -> Result<()>
+    where
+        for<'m> Matrix<'m>: From<MatRef<'m, E>>,
+    {
+        if !matches!(attention.sequences, Sequences::One) {
+            return Err(Error::Value { arg: "sequences" });
+        }
+        same("cache", attention.heads.kv, cache.heads())?;
+        self.attend(attention, q.into(), cache.stored()?, out, None, scratch)
     }
 
     fn attend(
@@ -132,7 +159,7 @@ impl Engine<'_> {
 impl Stored<'_> {
     /// Keys of one head.
     fn rows(&self) -> usize {
-        if self.head_rows == 0 { self.k.rows() } else { self.ring.len }
+        if self.head_rows.is_none() { self.k.rows() } else { self.ring.len }
     }
 }
 
@@ -141,7 +168,7 @@ impl Attention<'_> {
     fn check(&self, q: &Matrix<'_>, kv: &Stored<'_>, out: [usize; 2]) -> Result<()> {
         let width = |heads: usize, dim: usize| heads.checked_mul(dim).ok_or(Error::Overflow { arg: "heads" });
         same("q", width(self.heads.count, self.heads.d)?, q.cols())?;
-        let stored = if kv.head_rows == 0 { self.heads.kv } else { 1 };
+        let stored = if kv.head_rows.is_none() { self.heads.kv } else { 1 };
         same("k", width(stored, self.heads.d)?, kv.k.cols())?;
         same("v", width(stored, self.heads.dv)?, kv.v.cols())?;
         same("v", kv.k.rows(), kv.v.rows())?;
