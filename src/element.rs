@@ -101,3 +101,9 @@ macro_rules! element {
 element!(f32, Dtype::F32, 0.0, |x| x, |x| x, load, load_first);
 element!(f16, Dtype::F16, f16::ZERO, f16::to_f32, f16::from_f32, load_f16, load_f16_first);
 element!(bf16, Dtype::Bf16, bf16::ZERO, bf16::to_f32, bf16::from_f32, load_bf16, load_bf16_first);
+
+/// The same bytes: 0 for false, 1 for true.
+pub(crate) const fn bytes_of_bools(bools: &[bool]) -> &[u8] {
+    // SAFETY: a bool is one byte, 0 or 1.
+    unsafe { core::slice::from_raw_parts(bools.as_ptr().cast(), bools.len()) }
+}

@@ -70,7 +70,7 @@ pub use error::{Error, HeaderFault, Result};
 pub use kernel::Activation;
 pub use kernel::output::Epilogue;
 pub use kernel::rhs::{Order, Plain};
-pub use ops::attention::{Attention, Sequences};
+pub use ops::attention::{Attention, Bias, Mask, Sequences};
 pub use ops::weights::{Packed, Weights};
 pub use simd::Level;
 pub use view::{MatMut, MatRef, Matrix};

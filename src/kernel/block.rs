@@ -10,7 +10,7 @@ use crate::kernel::output::Output;
 use crate::kernel::pack::{PackPairs, PackPanel, strided};
 use crate::kernel::rhs::Plain;
 use crate::kernel::tile::{
-    Ahead, Dot, MultiplyAdd, MultiplyAddPairs, Terms, tile, tiles_abreast, with_registers, with_rows,
+    Ahead, Dot, Lines, MultiplyAdd, MultiplyAddPairs, Terms, tile, tiles_abreast, with_registers, with_rows,
 };
 use crate::simd::{Bf16Dot, DotOp, Level, Op, Simd};
 use crate::view::{Matrix, for_each_type};
@@ -101,10 +101,8 @@ pub(crate) struct Block<K: Kind> {
     pub registers: usize,
     /// 1, or [`ABREAST`] for [`few_rows`].
     pub panels: usize,
-    /// Elements from one panel to the next.
-    pub panel_len: usize,
     pub a: Strided<K::A>,
-    pub b: *const K::B,
+    pub b: Lines<K::B>,
     /// The next panels.
     pub ahead: Ahead,
     pub c: Output,
@@ -189,8 +187,7 @@ impl<K: Kind> Block<K> {
             for (j, acc) in acc.iter_mut().enumerate() {
                 *acc = self.c.at(0, j * width).start::<S, MR, NV>(s, self.columns_of(j, width), self.add);
             }
-            let acc =
-                tiles_abreast::<S, K, MR, NV, ABREAST>(s, acc, self.steps, self.a, (self.b, self.panel_len), ahead);
+            let acc = tiles_abreast::<S, K, MR, NV, ABREAST>(s, acc, self.steps, self.a, self.b, ahead);
             for (j, acc) in acc.into_iter().enumerate() {
                 self.c.at(0, j * width).put::<S, MR, NV>(s, acc, self.columns_of(j, width));
             }

@@ -27,7 +27,7 @@ use crate::kernel::output::{Epilogue, Output};
 use crate::kernel::pack::strided;
 use crate::kernel::panels::{Panels, lines};
 use crate::kernel::rhs::{Packed, Plain, Rhs};
-use crate::kernel::tile::{Ahead, Dot, MultiplyAdd, MultiplyAddPairs};
+use crate::kernel::tile::{Ahead, Dot, Lines, MultiplyAdd, MultiplyAddPairs};
 use crate::kernel::{Shared, Strided};
 use crate::simd::Level;
 use crate::view::{MatMut, Matrix, for_each_type};
@@ -334,9 +334,8 @@ impl<K: Kind> Task<'_, K> {
                 steps: pass.steps.len(),
                 registers: first.len() / self.level.lanes(),
                 panels,
-                panel_len: next.addr().wrapping_sub(b.addr()) / size_of::<K::B>(),
                 a,
-                b,
+                b: Lines { ptr: b, step: first.len(), panel: next.addr().wrapping_sub(b.addr()) / size_of::<K::B>() },
                 ahead: self.ahead(pass, panel + panels, panels),
                 c,
                 add: pass.steps.start > 0,

@@ -5,7 +5,6 @@
 
 pub(crate) mod attention;
 pub(crate) mod block;
-pub(crate) mod flash;
 pub(crate) mod gemv;
 pub(crate) mod map;
 pub(crate) mod matmul;

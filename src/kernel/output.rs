@@ -49,6 +49,12 @@ impl Output {
         }
     }
 
+    /// Rows `stride` apart, with nothing done to them.
+    pub const fn plain(ptr: *mut f32, stride: usize) -> Self {
+        let (bias, residual) = (core::ptr::null(), core::ptr::null());
+        Self { ptr, stride, bias, activation: Activation::None, residual, residual_stride: 0 }
+    }
+
     /// The output from row `i` and column `j` on.
     #[inline(always)]
     pub fn at(&self, i: usize, j: usize) -> Self {

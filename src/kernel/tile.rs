@@ -86,28 +86,38 @@ pub(crate) trait Terms<S: Simd> {
     );
 }
 
+/// Where a tile finds its lines of B.
+#[derive(Clone, Copy)]
+pub(crate) struct Lines<B> {
+    pub ptr: *const B,
+    /// Elements from one step of `k` to the next: those of a panel, or of more if the tile is narrower than its panel.
+    pub step: usize,
+    /// Elements from a panel to the one beside it.
+    pub panel: usize,
+}
+
 /// The sums of a tile.
 pub(crate) type Accumulators<S, const MR: usize, const NV: usize> = [[<S as Simd>::F32; NV]; MR];
 
 /// `acc` plus `MR x k` of A times `k x (NV * LANES)` of B.
 ///
 /// # Safety
-/// `a` is readable over `MR x k`, `b` for a panel of `k` lines of `NV * LANES` elements.
+/// `a` is readable over `MR x k`, `b` for `k` lines of `NV * LANES` elements.
 #[inline(always)]
 pub(crate) unsafe fn tile<S: Simd, T: Terms<S>, const MR: usize, const NV: usize>(
     s: S,
     acc: Accumulators<S, MR, NV>,
     k: usize,
     a: Strided<T::A>,
-    b: *const T::B,
+    b: Lines<T::B>,
     ahead: &mut Ahead,
 ) -> Accumulators<S, MR, NV> {
     // SAFETY: the same contract.
-    let [acc] = unsafe { tiles_abreast::<S, T, MR, NV, 1>(s, [acc], k, a, (b, 0), ahead) };
+    let [acc] = unsafe { tiles_abreast::<S, T, MR, NV, 1>(s, [acc], k, a, b, ahead) };
     acc
 }
 
-/// As [`tile`], over `P` panels at once, each as many elements behind the one before as the second part of `b` says.
+/// As [`tile`], over `P` panels at once.
 ///
 /// # Safety
 /// As [`tile`], for each panel.
@@ -117,11 +127,12 @@ pub(crate) unsafe fn tiles_abreast<S: Simd, T: Terms<S>, const MR: usize, const 
     mut acc: [Accumulators<S, MR, NV>; P],
     k: usize,
     a: Strided<T::A>,
-    (b, panel_len): (*const T::B, usize),
+    b: Lines<T::B>,
     ahead: &mut Ahead,
 ) -> [Accumulators<S, MR, NV>; P] {
-    let lines = T::STEPS * NV * S::LANES;
-    let (mut a, mut b) = (a, b);
+    let Lines { ptr: mut b, step, panel } = b;
+    let lines = T::STEPS * step;
+    let mut a = a;
     // Not to be unrolled: a compiler that sees several steps loads what the later ones need, runs out of registers, and
     // keeps the sums in memory.
     let stride = black_box(STRIDE / T::STEPS);
@@ -130,7 +141,7 @@ pub(crate) unsafe fn tiles_abreast<S: Simd, T: Terms<S>, const MR: usize, const 
         for _ in 0..stride {
             for (j, acc) in acc.iter_mut().enumerate() {
                 // SAFETY: at least as many steps are left.
-                unsafe { T::step(s, acc, a, b.wrapping_add(j * panel_len), T::STEPS) };
+                unsafe { T::step(s, acc, a, b.wrapping_add(j * panel), T::STEPS) };
             }
             (a, b) = (a.at(0, T::STEPS), b.wrapping_add(lines));
         }
@@ -140,7 +151,7 @@ pub(crate) unsafe fn tiles_abreast<S: Simd, T: Terms<S>, const MR: usize, const 
         let steps = left.min(T::STEPS);
         for (j, acc) in acc.iter_mut().enumerate() {
             // SAFETY: as many steps are left; a panel has whole groups of lines.
-            unsafe { T::step(s, acc, a, b.wrapping_add(j * panel_len), steps) };
+            unsafe { T::step(s, acc, a, b.wrapping_add(j * panel), steps) };
         }
         (a, b) = (a.at(0, steps), b.wrapping_add(lines));
         left -= steps;

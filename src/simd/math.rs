@@ -89,24 +89,39 @@ pub(crate) fn exp_nonpositive<S: Simd, const N: usize>(s: S, x: [S::F32; N]) -> 
     each!(x[0]; N, i => s.scale2_down(sum[i], n[i]))
 }
 
+/// `2^r` for `|r| <= 1/2`; relative error 0.051 * 2^-24.
+const EXP2_COEFFICIENTS: [f32; 7] = [
+    1.0,
+    f32::from_bits(0x3f31_7218),
+    f32::from_bits(0x3e75_fdee),
+    f32::from_bits(0x3d63_57be),
+    f32::from_bits(0x3c1d_96f0),
+    f32::from_bits(0x3aaf_8417),
+    f32::from_bits(0x3920_b5af),
+];
+
 /// `2^x`: 0 for -inf, infinity for +inf, NaN for NaN, subnormal results included.
 ///
 /// With `n` the integer nearest to `x`, it is `2^(x - n) * 2^n`; the difference is exact.
 #[inline(always)]
 pub(crate) fn exp2<S: Simd>(s: S, x: S::F32) -> S::F32 {
-    /// `2^r` for `|r| <= 1/2`; relative error 0.051 * 2^-24.
-    const COEFFICIENTS: [f32; 7] = [
-        1.0,
-        f32::from_bits(0x3f31_7218),
-        f32::from_bits(0x3e75_fdee),
-        f32::from_bits(0x3d63_57be),
-        f32::from_bits(0x3c1d_96f0),
-        f32::from_bits(0x3aaf_8417),
-        f32::from_bits(0x3920_b5af),
-    ];
     let x = clamp(s, x, EXP_LIMIT);
     let n = s.round(x);
-    s.scale2(polynomial(s, s.sub(x, n), &COEFFICIENTS), n)
+    s.scale2(polynomial(s, s.sub(x, n), &EXP2_COEFFICIENTS), n)
+}
+
+/// `2^x` of several registers whose elements are at most 16: 0 for -inf, NaN for NaN, the same bits as [`exp2`]. Each step is
+/// taken for all registers before the next, as in [`exp_nonpositive`].
+#[inline(always)]
+pub(crate) fn exp2_bounded<S: Simd, const N: usize>(s: S, x: [S::F32; N]) -> [S::F32; N] {
+    let x = each!(x[0]; N, i => s.max(s.splat(-EXP_LIMIT), x[i]));
+    let n = each!(x[0]; N, i => s.round(x[i]));
+    let r = each!(x[0]; N, i => s.sub(x[i], n[i]));
+    let mut sum = [s.splat(EXP2_COEFFICIENTS[EXP2_COEFFICIENTS.len() - 1]); N];
+    for &c in EXP2_COEFFICIENTS[..EXP2_COEFFICIENTS.len() - 1].iter().rev() {
+        sum = each!(x[0]; N, i => s.fma(sum[i], r[i], s.splat(c)));
+    }
+    each!(x[0]; N, i => s.scale2_down(sum[i], n[i]))
 }
 
 /// `erf(x)`, the error function; exactly -1 and 1 from `|x| = 3.845` on, NaN for NaN.

@@ -99,7 +99,7 @@ pub(crate) unsafe trait Simd: Copy + Send + Sync + 'static {
     /// `a * 2^n` for integral `n` in -252..=254 and `a` in [0.5, 2], rounded once: overflow gives infinity, underflow a
     /// subnormal or 0. A NaN in `a` stays.
     fn scale2(self, a: Self::F32, n: Self::F32) -> Self::F32;
-    /// As [`Self::scale2`], for `n` in -188..=0 only.
+    /// As [`Self::scale2`], for `n` in -188..=16 only.
     fn scale2_down(self, a: Self::F32, n: Self::F32) -> Self::F32;
 
     /// `a < b`; false where either is NaN.

@@ -1,0 +1,397 @@
+//! Attention of some queries of one head over all their keys, block of keys by block of keys, without the matrix of scores (Dao et
+//! al. 2022, arXiv 2205.14135; Rabe & Staats 2021, arXiv 2112.05682), with the queries in the lanes.
+//!
+//! A lane is a pair of a query and a head of the group that shares the keys. For each block of keys:
+//!
+//! ```text
+//! S^T  = K Q^T          a line of scores for each key
+//! P^T  = exp2(S^T - m)  down the columns: one register of maxima and one of sums, no step across lanes
+//! O^T += V^T P^T
+//! ```
+//!
+//! and at the end O^T is divided by the sums. How the two products are computed is the [`Products`]' affair. Logits are
+//! in powers of two. The running output is rescaled only when a maximum has risen by more than [`LAZY`] (FlashAttention-4's
+//! idea): until then the exponentials are relative to the older maximum, which is exact as long as they do not overflow. That
+//! is decided lane by lane, so a query's bits do not depend on those beside it.
+
+use core::ops::Range;
+
+use super::head::{Head, for_each_operand};
+use super::place::{Segment, Sight};
+use crate::kernel::map::{load, registers};
+use crate::kernel::softmax::finite_max;
+use crate::kernel::{Strided, each};
+use crate::simd::{Simd, math};
+
+/// A maximum that rises by less (in powers of two) does not rescale: exponentials stay below 2^8, far from overflow.
+const LAZY: f32 = 8.0;
+
+/// Keys looked at together where not every query sees every key: the most rows of a tile.
+const CHUNK: usize = 8;
+
+/// Lines whose exponentials are computed in step with each other.
+const STEP: usize = 4;
+
+/// Stands for the exponential of a masked logit where values are not finite.
+const MASKED: f32 = -1.0;
+
+/// One task's memory: lines of `width` floats.
+#[derive(Clone, Copy)]
+pub(crate) struct Buffers {
+    /// `d` lines: the queries, as the products want them.
+    pub queries: *mut f32,
+    /// A line for each key of a block: scores, then exponentials.
+    pub scores: *mut f32,
+    /// `dv` lines: the output, as the products want it, not yet divided.
+    pub output: *mut f32,
+    /// [`STATE`] lines.
+    pub state: *mut f32,
+    /// Keys and values that are not read in place.
+    pub fetched: *mut f32,
+}
+
+/// Lines of the state: the maximum (in powers of two), the sum, the largest score of the block of keys at hand, the place of
+/// the query from that of the block's first, and the slope of the head.
+pub(crate) const STATE: usize = 5;
+pub(crate) const MAX: usize = 0;
+pub(crate) const SUM: usize = 1;
+const TOP: usize = 2;
+pub(crate) const PLACE: usize = 3;
+pub(crate) const SLOPE: usize = 4;
+
+/// The products of a block of queries with keys and with values, and the lines they keep.
+pub(crate) trait Products<S: Simd> {
+    /// Whether scores are multiplied by [`Block::factor`] on the way to their exponentials; else the queries have been.
+    const SCALED: bool;
+
+    /// Takes the queries, and clears the output.
+    unsafe fn start(block: &Block<'_, S>);
+    /// Scores of the segment into its lines, of which `line` is the first.
+    unsafe fn scores(block: &Block<'_, S>, segment: &Segment, line: usize);
+    /// The output plus the segment's values times its exponentials; if `careful`, without those that are [`is_masked`].
+    unsafe fn accumulate(block: &Block<'_, S>, segment: &Segment, line: usize, careful: bool);
+    /// The output times a factor for each lane of register `j`.
+    unsafe fn rescale(block: &Block<'_, S>, j: usize, factor: S::F32);
+    /// The output times a factor for each lane, to where it belongs.
+    unsafe fn finish(block: &Block<'_, S>, inverse: &[S::F32]);
+}
+
+/// Pairs of a query and a head, and the keys they see. The pointers are valid over the sizes.
+pub(crate) struct Block<'a, S> {
+    pub s: S,
+    pub head: Head<'a>,
+    pub pairs: Range<usize>,
+    pub sight: Sight,
+    /// Floats of a line.
+    pub width: usize,
+    /// Keys to a block.
+    pub keys: usize,
+    pub buffers: Buffers,
+}
+
+impl<'a, S: Simd> Block<'a, S> {
+    #[inline(always)]
+    pub fn new(s: S, head: Head<'a>, pairs: Range<usize>, keys: usize, buffers: Buffers) -> Self {
+        let sight = Sight::new(&head.limits, &pairs, head.heads.group(), S::LANES, head.n_k);
+        Self { s, width: sight.registers() * S::LANES, sight, head, pairs, keys, buffers }
+    }
+
+    /// The factor that makes logits powers of two. Its sign is the queries' affair.
+    #[inline(always)]
+    pub fn factor(&self) -> f32 {
+        self.head.heads.scale * core::f32::consts::LOG2_E
+    }
+
+    /// The query of a lane, and its head within the group.
+    #[inline(always)]
+    pub fn pair(&self, lane: usize) -> (usize, usize) {
+        let (pair, group) = (self.pairs.start + lane, self.head.heads.group());
+        (pair / group, pair % group)
+    }
+
+    /// Over all keys that the queries see.
+    ///
+    /// # Safety
+    /// The pointers are valid over the sizes; no other task writes the rows of these pairs.
+    #[inline(always)]
+    pub unsafe fn run<P: Products<S>>(&self) {
+        // SAFETY: the same contract, here and in all that follows.
+        unsafe {
+            P::start(self);
+            self.start();
+            let Range { mut start, end } = self.sight.keys();
+            while start < end {
+                // Blocks begin at multiples of their length, whichever keys these queries see: so a query's blocks, and its
+                // bits, do not depend on the queries beside it.
+                let keys = start..self.head.ring.end(start, end.min((start / self.keys + 1) * self.keys));
+                start = keys.end;
+                self.step::<P>(keys);
+            }
+            self.finish::<P>();
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn step<P: Products<S>>(&self, keys: Range<usize>) {
+        let s = self.s;
+        // SAFETY: as for `run`.
+        unsafe {
+            self.fill(TOP, s.splat(f32::NEG_INFINITY));
+            for segment in self.sight.segments(keys.clone(), CHUNK) {
+                let line = segment.keys.start - keys.start;
+                if self.is_hidden(&segment) {
+                    continue;
+                }
+                P::scores(self, &segment, line);
+                self.adjust::<P>(&segment, line);
+                self.top::<P>(&segment, line);
+            }
+            for j in 0..self.sight.registers() {
+                self.raise::<P>(j);
+            }
+            for segment in self.sight.segments(keys.clone(), CHUNK) {
+                let line = segment.keys.start - keys.start;
+                if self.is_hidden(&segment) {
+                    continue;
+                }
+                let careful = self.may_hide(&segment) && !self.values_are_finite(&segment);
+                self.exponentials::<P>(&segment, line, careful);
+                P::accumulate(self, &segment, line, careful);
+            }
+        }
+    }
+
+    /// Register `j` of line `line` of a buffer.
+    #[inline(always)]
+    pub fn at(&self, buffer: *mut f32, line: usize, j: usize) -> *mut f32 {
+        buffer.wrapping_add(line * self.width + j * S::LANES)
+    }
+
+    #[inline(always)]
+    pub unsafe fn load(&self, buffer: *mut f32, line: usize, j: usize) -> S::F32 {
+        // SAFETY: the buffer has that line.
+        unsafe { self.s.load(self.at(buffer, line, j)) }
+    }
+
+    #[inline(always)]
+    pub unsafe fn store(&self, buffer: *mut f32, line: usize, j: usize, x: S::F32) {
+        // SAFETY: the buffer has that line.
+        unsafe { self.s.store(self.at(buffer, line, j), x) }
+    }
+
+    /// The same register all along a line of the state.
+    #[inline(always)]
+    unsafe fn fill(&self, line: usize, x: S::F32) {
+        for j in 0..self.sight.registers() {
+            // SAFETY: the state has that line.
+            unsafe { self.store(self.buffers.state, line, j, x) }
+        }
+    }
+
+    /// No key seen yet: maxima of -inf and sums of 0, unless there are sinks, which are keys without a value.
+    #[inline(always)]
+    unsafe fn start(&self) {
+        let s = self.s;
+        // SAFETY: the state has these lines.
+        unsafe {
+            self.fill(MAX, s.splat(f32::NEG_INFINITY));
+            self.fill(SUM, s.splat(0.0));
+            let first = self.pair(0).0;
+            for lane in 0..self.pairs.len() {
+                let (query, head) = self.pair(lane);
+                let head = self.head.first + head;
+                let put = |line: usize, x: f32| self.buffers.state.add(line * self.width + lane).write(x);
+                put(PLACE, (query - first) as f32);
+                if let Some(slope) = self.head.terms.alibi.and_then(|slopes| slopes.get(head)) {
+                    put(SLOPE, -slope * core::f32::consts::LOG2_E);
+                }
+                if let Some(sink) = self.head.terms.sinks.and_then(|sinks| sinks.get(head)) {
+                    put(MAX, sink * core::f32::consts::LOG2_E);
+                    put(SUM, if *sink == f32::NEG_INFINITY { 0.0 } else { 1.0 });
+                }
+            }
+        }
+    }
+
+    /// Whether the options may hide a key of the segment from a query of it.
+    #[inline(always)]
+    fn may_hide(&self, segment: &Segment) -> bool {
+        !segment.whole || self.head.mask.is_some() || self.head.bias.is_some()
+    }
+
+    #[inline(always)]
+    unsafe fn values_are_finite(&self, segment: &Segment) -> bool {
+        let (s, dv) = (self.s, self.head.heads.dv);
+        // Zero times a number that is not finite is NaN, and stays.
+        let mut product = s.splat(0.0);
+        // SAFETY: the keys exist.
+        unsafe {
+            for_each_operand!(self.head.v.at(self.head.ring.row(segment.keys.start), 0), rows => {
+                for i in 0..segment.keys.len() {
+                    for (at, count) in registers::<S>(dv) {
+                        product = s.fma(load(s, rows.at(i, at).ptr, count), s.splat(0.0), product);
+                    }
+                }
+            });
+        }
+        let one = s.splat(1.0);
+        !s.any(s.lt(s.splat(0.5), s.select(s.lt(product, one), s.splat(0.0), one)))
+    }
+
+    /// The largest scores of the segment.
+    #[inline(always)]
+    unsafe fn top<P: Products<S>>(&self, segment: &Segment, line: usize) {
+        let s = self.s;
+        let lines = segment.keys.len();
+        for j in segment.registers.clone() {
+            // SAFETY: the segment's lines have been written.
+            unsafe {
+                let scores = self.at(self.buffers.scores, line, j).cast_const();
+                let mut top = [s.splat(f32::NEG_INFINITY); STEP];
+                for i in (0..lines - lines % STEP).step_by(STEP) {
+                    top = each!(top[0]; STEP, t => s.max(top[t], s.load(scores.add((i + t) * self.width))));
+                }
+                for i in lines - lines % STEP..lines {
+                    top[0] = s.max(top[0], s.load(scores.add(i * self.width)));
+                }
+                let top = s.max(s.max(top[0], top[1]), s.max(top[2], top[3]));
+                let top = if P::SCALED { s.mul(top, s.splat(self.factor())) } else { top };
+                self.store(self.buffers.state, TOP, j, s.max(self.load(self.buffers.state, TOP, j), top));
+            }
+        }
+    }
+
+    /// Makes the maxima of register `j` those of the new block, if they have risen enough.
+    #[inline(always)]
+    unsafe fn raise<P: Products<S>>(&self, j: usize) {
+        let s = self.s;
+        let state = self.buffers.state;
+        // SAFETY: the state has these lines.
+        unsafe {
+            let (old, top) = (self.load(state, MAX, j), self.load(state, TOP, j));
+            let risen = s.lt(s.add(old, s.splat(LAZY)), top);
+            if !s.any(risen) {
+                return;
+            }
+            // The lanes that have not are rescaled by 1.
+            let new = s.select(risen, top, old);
+            // `old`, not its finite form: where nothing was seen yet it is -inf, and the factor 0.
+            let factor = math::exp2(s, s.sub(old, finite_max(s, new)));
+            self.store(state, MAX, j, new);
+            self.store(state, SUM, j, s.mul(self.load(state, SUM, j), factor));
+            P::rescale(self, j, factor);
+        }
+    }
+
+    /// P^T = exp2(S^T - m), and the sums of it. If `careful`, what has no weight is marked as [`MASKED`].
+    #[inline(always)]
+    unsafe fn exponentials<P: Products<S>>(&self, segment: &Segment, line: usize, careful: bool) {
+        let s = self.s;
+        let lines = segment.keys.len();
+        for j in segment.registers.clone() {
+            // SAFETY: the segment's lines have been written.
+            unsafe {
+                let max = finite_max(s, self.load(self.buffers.state, MAX, j));
+                let mut sum = self.load(self.buffers.state, SUM, j);
+                let scores = self.at(self.buffers.scores, line, j);
+                let whole = if careful { 0 } else { lines - lines % STEP };
+                for i in (0..whole).step_by(STEP) {
+                    let x = each!(max; STEP, t => s.load(scores.add((i + t) * self.width)));
+                    let p = self.exp2::<P, STEP>(x, max);
+                    for (t, p) in p.into_iter().enumerate() {
+                        sum = s.add(sum, p);
+                        s.store(scores.add((i + t) * self.width), p);
+                    }
+                }
+                for i in whole..lines {
+                    let at = scores.add(i * self.width);
+                    let x = s.load(at);
+                    let [mut p] = self.exp2::<P, 1>([x], max);
+                    let masked = s.lt(x, s.splat(f32::MIN));
+                    sum = s.add(sum, s.select(masked, s.splat(0.0), p));
+                    if careful {
+                        p = s.select(masked, s.splat(MASKED), p);
+                    }
+                    s.store(at, p);
+                }
+                self.store(self.buffers.state, SUM, j, sum);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn exp2<P: Products<S>, const N: usize>(&self, x: [S::F32; N], max: S::F32) -> [S::F32; N] {
+        let s = self.s;
+        let x = if P::SCALED { each!(max; N, i => s.mul(x[i], s.splat(self.factor()))) } else { x };
+        math::exp2_bounded(s, each!(max; N, i => s.sub(x[i], max)))
+    }
+
+    /// Where an exponential was masked.
+    #[inline(always)]
+    pub fn is_masked(&self, p: S::F32) -> S::Mask {
+        self.s.lt(p, self.s.splat(0.0))
+    }
+
+    #[inline(always)]
+    unsafe fn finish<P: Products<S>>(&self) {
+        let s = self.s;
+        let mut inverse = [s.splat(0.0); super::place::MAX_REGISTERS];
+        // SAFETY: the state has these lines; the rows are this task's.
+        unsafe {
+            for (j, inverse) in inverse.iter_mut().enumerate().take(self.sight.registers()) {
+                *inverse = reciprocal(s, self.load(self.buffers.state, SUM, j));
+            }
+            P::finish(self, &inverse);
+            if !self.head.lse.is_null() {
+                self.write_lse();
+            }
+        }
+    }
+
+    /// `ln(sum) + max`, or -inf for a query that saw nothing.
+    unsafe fn write_lse(&self) {
+        for lane in 0..self.pairs.len() {
+            let (query, head) = self.pair(lane);
+            // SAFETY: the state has these lines; the rows are this task's.
+            unsafe {
+                let state = |line: usize| *self.buffers.state.add(line * self.width + lane);
+                let (max, sum) = (state(MAX), state(SUM));
+                let lse = if sum == 0.0 {
+                    f32::NEG_INFINITY
+                } else {
+                    max.max(f32::MIN) * core::f32::consts::LN_2 + libm::logf(sum)
+                };
+                self.head.lse.add(query * self.head.lse_stride + head).write(if sum.is_nan() { sum } else { lse });
+            }
+        }
+    }
+
+    /// Rows of keys or values of the segment from its key `i` on, `columns` from column `j` on, in f32: where they are, or
+    /// widened.
+    #[inline(always)]
+    pub unsafe fn fetch(&self, values: bool, key: usize, rows: usize, j: usize, columns: usize) -> Strided {
+        let operand = if values { self.head.v } else { self.head.k };
+        let operand = operand.at(self.head.ring.row(key), j);
+        if let super::head::Operand::F32(rows) = operand {
+            return rows;
+        }
+        let to = self.buffers.fetched;
+        // SAFETY: the rows and columns exist, and `fetched` has room for them.
+        unsafe {
+            for_each_operand!(operand, from => for i in 0..rows {
+                for (at, count) in registers::<S>(columns) {
+                    let x = load(self.s, from.at(i, at).ptr, count);
+                    crate::kernel::map::store(self.s, to.add(i * columns + at), count, x);
+                }
+            });
+        }
+        Strided { ptr: to, row: columns, col: 1 }
+    }
+}
+
+/// `1 / sum`, 0 for a query that saw nothing. NaN stays.
+#[inline(always)]
+fn reciprocal<S: Simd>(s: S, sum: S::F32) -> S::F32 {
+    let inverse = s.div(s.splat(1.0), sum);
+    s.select(s.lt(s.splat(f32::MAX), inverse), s.splat(0.0), inverse)
+}

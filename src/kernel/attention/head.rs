@@ -1,0 +1,278 @@
+//! What the heads of one sequence compute: where their operands are, and the options of attention.
+
+use core::ops::Range;
+
+use half::{bf16, f16};
+
+use super::place::Limits;
+use crate::kernel::Strided;
+use crate::view::{Matrix, for_each_type};
+
+/// Dimensions that all heads share.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Heads {
+    /// Heads of the queries.
+    pub count: usize,
+    /// Heads of the keys and values, of which `count` is a multiple.
+    pub kv: usize,
+    /// Dimensions of a query and a key.
+    pub d: usize,
+    /// Dimensions of a value.
+    pub dv: usize,
+    /// The factor of the logits.
+    pub scale: f32,
+}
+
+impl Heads {
+    /// Query heads to one head of keys and values.
+    pub fn group(&self) -> usize {
+        self.count / self.kv.max(1)
+    }
+}
+
+/// What is done to logits besides scaling, in this order; `None` where nothing is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Terms<'a> {
+    /// `cap * tanh(logit / cap)`
+    pub softcap: Option<f32>,
+    pub bias: Option<Table<'a, f32>>,
+    /// A slope a head.
+    pub alibi: Option<&'a [f32]>,
+    /// 0 hides.
+    pub mask: Option<Table<'a, u8>>,
+    /// A logit a head, of a key without value.
+    pub sinks: Option<&'a [f32]>,
+}
+
+/// One number for each sequence, head, query and key, at strides that may be 0.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Table<'a, E> {
+    pub data: &'a [E],
+    /// Of sequence, head, query, key.
+    pub strides: [usize; 4],
+}
+
+impl<E> Table<'_, E> {
+    /// Elements needed for so many of each; `None` if that overflows. Nothing of a kind needs nothing.
+    pub fn extent(strides: [usize; 4], counts: [usize; 4]) -> Option<usize> {
+        if counts.contains(&0) {
+            return Some(0);
+        }
+        let last = strides.iter().zip(counts).try_fold(0_usize, |sum, (stride, count)| {
+            stride.checked_mul(count - 1).and_then(|last| sum.checked_add(last))
+        });
+        last.and_then(|last| last.checked_add(1))
+    }
+
+    /// The length of the data, and the strides.
+    pub fn shape(self) -> (usize, [usize; 4]) {
+        (self.data.len(), self.strides)
+    }
+
+    /// Where the elements of head `head` of a sequence start, and the strides of heads, queries and keys.
+    fn of(&self, sequence: usize, head: usize) -> Slab<E> {
+        let [by_sequence, by_head, by_query, by_key] = self.strides;
+        // Wrapping: where nothing is read, the strides may be anything.
+        let start = sequence.wrapping_mul(by_sequence).wrapping_add(head.wrapping_mul(by_head));
+        Slab { ptr: self.data.as_ptr().wrapping_add(start), head: by_head, query: by_query, key: by_key }
+    }
+}
+
+/// A [`Table`] from some head of some sequence on.
+#[derive(Clone, Copy)]
+pub(crate) struct Slab<E> {
+    pub ptr: *const E,
+    pub head: usize,
+    pub query: usize,
+    pub key: usize,
+}
+
+impl<E> Slab<E> {
+    #[inline(always)]
+    pub fn at(&self, head: usize, query: usize, key: usize) -> *const E {
+        let offset = head.wrapping_mul(self.head).wrapping_add(query.wrapping_mul(self.query));
+        self.ptr.wrapping_add(offset.wrapping_add(key.wrapping_mul(self.key)))
+    }
+}
+
+/// Rows of any storage type; columns are contiguous.
+#[derive(Clone, Copy)]
+pub(crate) enum Operand {
+    F32(Strided<f32>),
+    F16(Strided<f16>),
+    Bf16(Strided<bf16>),
+}
+
+/// Evaluates `$body` with `$rows` bound to the typed rows of an operand.
+macro_rules! for_each_operand {
+    ($operand:expr, $rows:ident => $body:expr) => {
+        match $operand {
+            $crate::kernel::attention::head::Operand::F32($rows) => $body,
+            $crate::kernel::attention::head::Operand::F16($rows) => $body,
+            $crate::kernel::attention::head::Operand::Bf16($rows) => $body,
+        }
+    };
+}
+pub(crate) use for_each_operand;
+
+impl Operand {
+    pub fn of(matrix: &Matrix<'_>) -> Self {
+        match matrix {
+            Matrix::F32(view) => Self::F32(Strided::from_rows(view)),
+            Matrix::F16(view) => Self::F16(Strided::from_rows(view)),
+            Matrix::Bf16(view) => Self::Bf16(Strided::from_rows(view)),
+        }
+    }
+
+    /// Without the first `i` rows and `j` columns.
+    #[inline(always)]
+    pub fn at(self, i: usize, j: usize) -> Self {
+        match self {
+            Self::F32(rows) => Self::F32(rows.at(i, j)),
+            Self::F16(rows) => Self::F16(rows.at(i, j)),
+            Self::Bf16(rows) => Self::Bf16(rows.at(i, j)),
+        }
+    }
+}
+
+/// Keys and values as they lie: head by head in the columns of a row, or head by head one after the other; in a ring, the
+/// oldest need not come first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stored<'a> {
+    pub k: Matrix<'a>,
+    pub v: Matrix<'a>,
+    /// Rows from a head to the next; 0 if heads are side by side.
+    pub head_rows: usize,
+    /// The row of the first key, and how many keys there are before it goes on at row 0.
+    pub ring: Ring,
+}
+
+/// Key `j` of `len` is in row `first + j`, or `j - wrap` from `wrap` on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ring {
+    pub first: usize,
+    pub wrap: usize,
+    pub len: usize,
+}
+
+impl Ring {
+    /// Keys in the order of the rows.
+    pub const NONE: Self = Self { first: 0, wrap: usize::MAX, len: 0 };
+
+    #[inline(always)]
+    pub fn row(&self, key: usize) -> usize {
+        if key < self.wrap { self.first + key } else { key - self.wrap }
+    }
+
+    /// The end of the keys from `start` on that lie one after the other.
+    #[inline(always)]
+    pub fn end(&self, start: usize, end: usize) -> usize {
+        if start < self.wrap { end.min(self.wrap) } else { end }
+    }
+}
+
+/// The rows of one sequence: its queries, and the keys they may see.
+#[derive(Clone, Debug)]
+pub(crate) struct Span {
+    pub index: usize,
+    pub queries: Range<usize>,
+    pub keys: Range<usize>,
+    pub limits: Limits,
+}
+
+/// One head of keys and values of one sequence, with the heads of queries that share it; the pointers are valid over the
+/// sizes.
+#[derive(Clone, Copy)]
+pub(crate) struct Head<'a> {
+    pub heads: &'a Heads,
+    pub terms: &'a Terms<'a>,
+    /// The first of the query heads.
+    pub first: usize,
+    /// `n_q` rows, the heads of the group side by side, `d` columns each.
+    pub q: Operand,
+    /// `n_k x d`
+    pub k: Operand,
+    /// `n_k x dv`
+    pub v: Operand,
+    /// `n_q` rows `out_stride` apart, the heads of the group side by side, `dv` columns each.
+    pub out: *mut f32,
+    pub out_stride: usize,
+    /// `n_q` rows `lse_stride` apart, a column for each head of the group; or null.
+    pub lse: *mut f32,
+    pub lse_stride: usize,
+    pub bias: Option<Slab<f32>>,
+    pub mask: Option<Slab<u8>>,
+    pub n_q: usize,
+    pub n_k: usize,
+    pub limits: Limits,
+    pub ring: Ring,
+}
+
+/// Everything that attention reads, checked: the pointers of every [`Head`] follow from it.
+#[derive(Clone, Copy)]
+pub(crate) struct Problem<'a> {
+    pub heads: &'a Heads,
+    pub terms: &'a Terms<'a>,
+    pub q: Matrix<'a>,
+    pub kv: Stored<'a>,
+}
+
+/// Where the results go; `lse` may be null.
+#[derive(Clone, Copy)]
+pub(crate) struct Results {
+    pub out: *mut f32,
+    pub out_stride: usize,
+    pub lse: *mut f32,
+    pub lse_stride: usize,
+}
+
+impl<'a> Problem<'a> {
+    /// Head `kv` of the keys of one sequence.
+    pub fn head(&self, span: &Span, kv: usize, results: &Results) -> Head<'a> {
+        let Heads { d, dv, .. } = *self.heads;
+        let group = self.heads.group();
+        let first = kv * group;
+        let (k_rows, kv_column) = (kv * self.kv.head_rows, if self.kv.head_rows == 0 { kv } else { 0 });
+        Head {
+            heads: self.heads,
+            terms: self.terms,
+            first,
+            q: Operand::of(&self.q).at(span.queries.start, first * d),
+            k: Operand::of(&self.kv.k).at(span.keys.start + k_rows, kv_column * d),
+            v: Operand::of(&self.kv.v).at(span.keys.start + k_rows, kv_column * dv),
+            out: results.out.wrapping_add(span.queries.start * results.out_stride + first * dv),
+            out_stride: results.out_stride,
+            lse: if results.lse.is_null() {
+                results.lse
+            } else {
+                results.lse.wrapping_add(span.queries.start * results.lse_stride + first)
+            },
+            lse_stride: results.lse_stride,
+            bias: self.terms.bias.map(|table| table.of(span.index, first)),
+            mask: self.terms.mask.map(|table| table.of(span.index, first)),
+            n_q: span.queries.len(),
+            n_k: span.keys.len(),
+            limits: span.limits,
+            ring: self.kv.ring,
+        }
+    }
+
+    /// Whether q, k and v are all bf16.
+    pub fn is_bf16(&self) -> bool {
+        [&self.q, &self.kv.k, &self.kv.v].into_iter().all(|matrix| matches!(matrix, Matrix::Bf16(_)))
+    }
+
+    /// Whether the views are as large as the sizes say.
+    pub fn fits(&self) -> bool {
+        let Heads { count, kv, d, dv, .. } = *self.heads;
+        let width = |heads: usize, dim: usize| heads.checked_mul(dim);
+        let (k_heads, rows) =
+            (if self.kv.head_rows == 0 { kv } else { 1 }, |m: &Matrix<'_>| for_each_type!(m, view => view.rows()));
+        kv > 0
+            && count.is_multiple_of(kv)
+            && width(count, d) == Some(self.q.cols())
+            && width(k_heads, d) == Some(self.kv.k.cols())
+            && width(k_heads, dv) == Some(self.kv.v.cols())
+            && rows(&self.kv.k) == rows(&self.kv.v)
+    }
+}

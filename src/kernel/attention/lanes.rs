@@ -1,0 +1,241 @@
+//! The products of attention on the matmul tile: keys and values are its rows, read in place or widened; the queries and the
+//! exponentials are its panels.
+
+use core::marker::PhantomData;
+
+use super::block::{Block, Products};
+use super::head::{Operand, for_each_operand};
+use super::place::Segment;
+use crate::element::Load;
+use crate::kernel::Strided;
+use crate::kernel::block::Block as Tiles;
+use crate::kernel::map::{self, load};
+use crate::kernel::output::Output;
+use crate::kernel::pack::{MAX_LANES, transpose_block};
+use crate::kernel::tile::{Ahead, Lines, MultiplyAdd};
+use crate::simd::Simd;
+
+/// Columns of values that are widened together: a multiple of every tile's rows and every register.
+pub(crate) const COLUMNS: usize = 48;
+
+/// Products in f32.
+pub(crate) struct Lanes;
+
+/// Floats that [`Block::fetch`] needs for the products: some rows of keys, or [`COLUMNS`] of a block's values.
+pub(crate) fn fetched_len(d: usize, keys: usize, rows: usize) -> Option<usize> {
+    Some(keys.checked_mul(COLUMNS)?.max(rows.checked_mul(d)?))
+}
+
+impl<S: Simd> Products<S> for Lanes {
+    const SCALED: bool = false;
+
+    #[inline(always)]
+    unsafe fn start(block: &Block<'_, S>) {
+        // SAFETY: as for `Block::run`, here and in all that follows.
+        unsafe {
+            turn_queries(block, block.factor());
+            clear_output(block);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn scores(block: &Block<'_, S>, segment: &Segment, line: usize) {
+        let d = block.head.heads.d;
+        let all = segment.keys.len();
+        let rows = match block.head.k {
+            Operand::F32(_) => all,
+            _ => (fetched_len(d, block.keys, S::MR).unwrap_or(0) / d / S::MR * S::MR).min(all),
+        };
+        for i in (0..all).step_by(rows.max(1)) {
+            let count = (all - i).min(rows);
+            // SAFETY: the keys exist, and the panel has `d` lines.
+            unsafe {
+                let k = block.fetch(false, segment.keys.start + i, count, 0, d);
+                let to = block.at(block.buffers.scores, line + i, segment.registers.start);
+                multiply(block, segment, [count, d], k, block.buffers.queries, to, false);
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn accumulate(block: &Block<'_, S>, segment: &Segment, line: usize, careful: bool) {
+        let dv = block.head.heads.dv;
+        let keys = segment.keys.len();
+        let columns = if matches!(block.head.v, Operand::F32(_)) { dv } else { COLUMNS };
+        for j in (0..dv).step_by(columns.max(1)) {
+            let count = (dv - j).min(columns);
+            // SAFETY: the values exist, and the panel has a line for each.
+            unsafe {
+                let v = block.fetch(true, segment.keys.start, keys, j, count).transposed();
+                let p = block.at(block.buffers.scores, line, 0);
+                if careful {
+                    accumulate_masked(block, segment, v, p, j..j + count);
+                } else {
+                    let to = block.at(block.buffers.output, j, segment.registers.start);
+                    multiply(block, segment, [count, keys], v, p, to, true);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn rescale(block: &Block<'_, S>, j: usize, factor: S::F32) {
+        // SAFETY: as for `Block::run`.
+        unsafe { rescale(block, j, factor) }
+    }
+
+    #[inline(always)]
+    unsafe fn finish(block: &Block<'_, S>, inverse: &[S::F32]) {
+        // SAFETY: as for `Block::run`.
+        unsafe { turn_output(block, inverse) }
+    }
+}
+
+/// `size[0]` rows of `a`, `size[1]` long, times the lines of a panel over the segment's registers, to lines of the result.
+#[inline(always)]
+unsafe fn multiply<S: Simd>(
+    block: &Block<'_, S>,
+    segment: &Segment,
+    size: [usize; 2],
+    a: Strided,
+    panel: *mut f32,
+    to: *mut f32,
+    add: bool,
+) {
+    let registers = segment.registers.len();
+    let ptr = block.at(panel, 0, segment.registers.start).cast_const();
+    block.s.call(Tiles::<MultiplyAdd<f32>> {
+        size: [size[0], registers * S::LANES],
+        steps: size[1],
+        registers,
+        panels: 1,
+        a,
+        b: Lines { ptr, step: block.width, panel: 0 },
+        ahead: Ahead::none(),
+        c: Output::plain(to, block.width),
+        add,
+        kind: PhantomData,
+    });
+}
+
+/// As the product, without what is masked: a weight of 0 times a value of NaN would not be 0.
+#[inline(always)]
+unsafe fn accumulate_masked<S: Simd>(
+    block: &Block<'_, S>,
+    segment: &Segment,
+    v: Strided,
+    p: *mut f32,
+    lines: core::ops::Range<usize>,
+) {
+    let s = block.s;
+    for (row, line) in lines.enumerate() {
+        for j in segment.registers.clone() {
+            // SAFETY: the values exist, and the panel has a line for each.
+            unsafe {
+                let mut sum = block.load(block.buffers.output, line, j);
+                for key in 0..segment.keys.len() {
+                    let p = block.load(p, key, j);
+                    sum = s.select(block.is_masked(p), sum, s.fma(s.splat(*v.at(row, key).ptr), p, sum));
+                }
+                block.store(block.buffers.output, line, j, sum);
+            }
+        }
+    }
+}
+
+/// Turns the queries, times `factor`, into a panel; lanes without a query are zero.
+#[inline(always)]
+pub(crate) unsafe fn turn_queries<S: Simd>(block: &Block<'_, S>, factor: f32) {
+    let (s, d) = (block.s, block.head.heads.d);
+    for j in 0..block.sight.registers() {
+        let lanes = (block.pairs.len() - j * S::LANES).min(S::LANES);
+        for p in (0..d).step_by(S::LANES) {
+            let columns = (d - p).min(S::LANES);
+            // SAFETY: the square lies within the queries and the panel.
+            unsafe {
+                let to = block.at(block.buffers.queries, p, j);
+                for_each_operand!(block.head.q, rows => turn_square(block, rows, j * S::LANES, [lanes, columns], p, to));
+                for i in 0..columns {
+                    let line = to.add(i * block.width);
+                    s.store(line, s.mul(s.load(line), s.splat(factor)));
+                }
+            }
+        }
+    }
+}
+
+/// `size[0]` lanes from `first` on, `size[1]` columns from `p` on.
+#[inline(always)]
+unsafe fn turn_square<S: Simd, E: Load>(
+    block: &Block<'_, S>,
+    q: Strided<E>,
+    first: usize,
+    size: [usize; 2],
+    p: usize,
+    to: *mut f32,
+) {
+    let (s, d) = (block.s, block.head.heads.d);
+    // SAFETY: the square lies within the queries and the panel.
+    unsafe {
+        if block.head.heads.group() == 1 {
+            return transpose_block(s, q.at(block.pair(first).0, p).ptr, q.row, size, to, block.width);
+        }
+        let mut square = [0.0_f32; MAX_LANES * MAX_LANES];
+        for lane in 0..size[0] {
+            let (query, head) = block.pair(first + lane);
+            s.store(square.as_mut_ptr().add(lane * S::LANES), load(s, q.at(query, head * d + p).ptr, size[1]));
+        }
+        transpose_block(s, square.as_ptr(), S::LANES, size, to, block.width);
+    }
+}
+
+#[inline(always)]
+pub(crate) unsafe fn clear_output<S: Simd>(block: &Block<'_, S>) {
+    for line in 0..block.head.heads.dv {
+        for j in 0..block.sight.registers() {
+            // SAFETY: the output has `dv` lines.
+            unsafe { block.store(block.buffers.output, line, j, block.s.splat(0.0)) }
+        }
+    }
+}
+
+#[inline(always)]
+pub(crate) unsafe fn rescale<S: Simd>(block: &Block<'_, S>, j: usize, factor: S::F32) {
+    for line in 0..block.head.heads.dv {
+        // SAFETY: the output has `dv` lines.
+        unsafe {
+            let x = block.load(block.buffers.output, line, j);
+            block.store(block.buffers.output, line, j, block.s.mul(x, factor));
+        }
+    }
+}
+
+/// Divides by the sums and turns the output back into rows.
+#[inline(always)]
+pub(crate) unsafe fn turn_output<S: Simd>(block: &Block<'_, S>, inverse: &[S::F32]) {
+    let (s, dv) = (block.s, block.head.heads.dv);
+    let mut square = [0.0_f32; MAX_LANES * MAX_LANES];
+    for (j, &inverse) in inverse.iter().enumerate().take(block.sight.registers()) {
+        let lanes = (block.pairs.len() - j * S::LANES).min(S::LANES);
+        // SAFETY: the output has `dv` lines; the rows of these pairs are this task's, over `dv` columns.
+        unsafe {
+            rescale(block, j, inverse);
+            for p in (0..dv).step_by(S::LANES) {
+                let columns = (dv - p).min(S::LANES);
+                let from = block.at(block.buffers.output, p, j).cast_const();
+                if [lanes, columns] == [S::LANES; 2] && block.head.heads.group() == 1 {
+                    let to = block.head.out.add(block.pair(j * S::LANES).0 * block.head.out_stride + p);
+                    s.transpose(from, block.width, to, block.head.out_stride);
+                    continue;
+                }
+                let size = [columns, S::LANES];
+                transpose_block(s, from, block.width, size, square.as_mut_ptr(), S::LANES);
+                for lane in 0..lanes {
+                    let (query, head) = block.pair(j * S::LANES + lane);
+                    let to = block.head.out.add(query * block.head.out_stride + head * dv + p);
+                    map::store(s, to, columns, s.load(square.as_ptr().add(lane * S::LANES)));
+                }
+            }
+        }
+    }
+}

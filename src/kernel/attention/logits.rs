@@ -1,0 +1,176 @@
+//! What is done to scores before the softmax: softcap, bias, ALiBi, masks. Lanes are queries, lines are keys.
+
+use super::block::{Block, PLACE, Products, SLOPE};
+use super::head::Slab;
+use super::place::{Segment, signed};
+use crate::kernel::pack::{MAX_LANES, transpose_block};
+use crate::simd::{Simd, math};
+
+/// Room for a square of registers.
+type Square = [f32; MAX_LANES * MAX_LANES];
+
+impl<S: Simd> Block<'_, S> {
+    /// Makes the scores of a segment logits in powers of two, masked ones -inf.
+    #[inline(always)]
+    pub unsafe fn adjust<P: Products<S>>(&self, segment: &Segment, line: usize) {
+        // SAFETY: the segment's lines have been written; the tables are as large as the sizes say.
+        unsafe {
+            if let Some(cap) = self.head.terms.softcap {
+                self.softcap(segment, line, cap * core::f32::consts::LOG2_E);
+            }
+            if let Some(bias) = &self.head.bias {
+                self.bias(segment, line, bias);
+            }
+            if self.head.terms.alibi.is_some() {
+                self.alibi(segment, line);
+            }
+            if let Some(mask) = &self.head.mask {
+                self.mask(segment, line, mask);
+            }
+            if !segment.whole {
+                self.limits(segment, line);
+            }
+        }
+    }
+
+    /// Whether the boolean mask hides all of the segment from all of its queries.
+    #[inline(always)]
+    pub unsafe fn is_hidden(&self, segment: &Segment) -> bool {
+        let Some(mask) = &self.head.mask else { return false };
+        let lanes = segment.registers.start * S::LANES..self.pairs.len().min(segment.registers.end * S::LANES);
+        for lane in lanes {
+            let (query, head) = self.pair(lane);
+            for key in segment.keys.clone() {
+                // SAFETY: the table is as large as the sizes say.
+                if unsafe { *mask.at(head, query, key) } != 0 {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    #[inline(always)]
+    unsafe fn softcap(&self, segment: &Segment, line: usize, cap: f32) {
+        let s = self.s;
+        let inverse = 1.0 / cap;
+        for j in segment.registers.clone() {
+            for i in line..line + segment.keys.len() {
+                // SAFETY: the segment's lines have been written.
+                unsafe {
+                    let x = self.load(self.buffers.scores, i, j);
+                    let x = s.mul(math::tanh(s, s.mul(x, s.splat(inverse))), s.splat(cap));
+                    self.store(self.buffers.scores, i, j, x);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn alibi(&self, segment: &Segment, line: usize) {
+        let s = self.s;
+        let place = self.head.limits.place(self.pair(0).0);
+        for j in segment.registers.clone() {
+            // SAFETY: the state has these lines, and the segment's have been written.
+            unsafe {
+                let (from_first, slope) =
+                    (self.load(self.buffers.state, PLACE, j), self.load(self.buffers.state, SLOPE, j));
+                for (i, key) in segment.keys.clone().enumerate() {
+                    let ahead = s.add(from_first, s.splat(place.saturating_sub(signed(key)) as f32));
+                    let distance = s.max(ahead, s.sub(s.splat(0.0), ahead));
+                    let x = self.load(self.buffers.scores, line + i, j);
+                    self.store(self.buffers.scores, line + i, j, s.fma(distance, slope, x));
+                }
+            }
+        }
+    }
+
+    /// -inf where a query does not see a key because of its place.
+    #[inline(always)]
+    unsafe fn limits(&self, segment: &Segment, line: usize) {
+        let s = self.s;
+        let limits = &self.head.limits;
+        let place = limits.place(self.pair(0).0);
+        for j in segment.registers.clone() {
+            // SAFETY: the state has these lines, and the segment's have been written.
+            unsafe {
+                let from_first = self.load(self.buffers.state, PLACE, j);
+                for (i, key) in segment.keys.clone().enumerate() {
+                    // A query sees the key if its place is within `key - right..=key + left`. The bounds are halfway
+                    // between places, so that no rounding moves them: those in a block are small numbers.
+                    let least = signed(key).saturating_sub(limits.right).saturating_sub(place) as f32 - 0.5;
+                    let most = signed(key).saturating_add(limits.left).saturating_sub(place) as f32 + 0.5;
+                    let hidden = s.splat(f32::NEG_INFINITY);
+                    let x = self.load(self.buffers.scores, line + i, j);
+                    let x = s.select(s.lt(s.splat(least), from_first), x, hidden);
+                    let x = s.select(s.lt(from_first, s.splat(most)), x, hidden);
+                    self.store(self.buffers.scores, line + i, j, x);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn bias(&self, segment: &Segment, line: usize, bias: &Slab<f32>) {
+        let s = self.s;
+        let mut square: Square = [0.0; MAX_LANES * MAX_LANES];
+        for j in segment.registers.clone() {
+            for start in (0..segment.keys.len()).step_by(S::LANES) {
+                let keys = segment.keys.start + start..segment.keys.end.min(segment.keys.start + start + S::LANES);
+                // SAFETY: the table is as large as the sizes say, and the segment's lines have been written.
+                unsafe {
+                    self.gather_bias(bias, &keys, j, &mut square);
+                    for i in 0..keys.len() {
+                        let bias = s.load(square.as_ptr().add(i * S::LANES));
+                        let x = self.load(self.buffers.scores, line + start + i, j);
+                        let x = s.fma(bias, s.splat(core::f32::consts::LOG2_E), x);
+                        self.store(self.buffers.scores, line + start + i, j, x);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The table's numbers for at most `LANES` keys, a line each.
+    #[inline(always)]
+    unsafe fn gather_bias(&self, bias: &Slab<f32>, keys: &core::ops::Range<usize>, j: usize, square: &mut Square) {
+        let first = j * S::LANES;
+        let lanes = (self.pairs.len() - first).min(S::LANES);
+        // SAFETY: the table is as large as the sizes say.
+        unsafe {
+            if self.head.heads.group() == 1 && bias.key == 1 {
+                let from = bias.at(0, self.pair(first).0, keys.start);
+                let size = [lanes, keys.len()];
+                return transpose_block(self.s, from, bias.query, size, square.as_mut_ptr(), S::LANES);
+            }
+            for lane in 0..lanes {
+                let (query, head) = self.pair(first + lane);
+                for (i, key) in keys.clone().enumerate() {
+                    square[i * S::LANES + lane] = *bias.at(head, query, key);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn mask(&self, segment: &Segment, line: usize, mask: &Slab<u8>) {
+        let s = self.s;
+        for j in segment.registers.clone() {
+            let first = j * S::LANES;
+            let lanes = (self.pairs.len() - first).min(S::LANES);
+            for (i, key) in segment.keys.clone().enumerate() {
+                let mut seen = [0.0_f32; MAX_LANES];
+                // SAFETY: the table is as large as the sizes say, and the segment's lines have been written.
+                unsafe {
+                    for (lane, seen) in seen.iter_mut().enumerate().take(lanes) {
+                        let (query, head) = self.pair(first + lane);
+                        *seen = f32::from(*mask.at(head, query, key));
+                    }
+                    let seen = s.lt(s.splat(0.0), s.load(seen.as_ptr()));
+                    let x = self.load(self.buffers.scores, line + i, j);
+                    self.store(self.buffers.scores, line + i, j, s.select(seen, x, s.splat(f32::NEG_INFINITY)));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Scaled dot-product attention (Vaswani et al. 2017, arXiv 1706.03762).
+
+mod merge;
+mod options;
+mod sequences;
+mod tables;
+
+pub use options::Attention;
+pub use sequences::Sequences;
+pub use tables::{Bias, Mask};
+
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::kernel::attention::head::{Problem, Results, Ring, Stored};
+use crate::kernel::attention::{self as kernel, BUFFERS, buffer_lens};
+use crate::kernel::gemv::gemv;
+use crate::kernel::map::Scale;
+use crate::ops::same;
+use crate::scratch;
+use crate::view::{MatMut, MatRef, Matrix};
+
+impl Engine<'_> {
+    /// Bytes of scratch that [`Engine::attention`] needs: they depend on the dimensions of a head, the level and the number
+    /// of threads, not on the number of queries or keys.
+    ///
+    /// # Errors
+    /// [`Error::Value`] for 0 heads or dimensions, or another option out of its domain; [`Error::Overflow`] if the size does
+    /// not fit in `usize`.
+    pub fn attention_scratch(&self, attention: &Attention<'_>) -> Result<usize> {
+        scratch::bytes(self.attention_lens(attention)?)
+    }
+
+    /// The lengths of one task's buffers, times the threads.
+    fn attention_lens(&self, attention: &Attention<'_>) -> Result<[usize; BUFFERS]> {
+        attention.check_options()?;
+        let overflow = Error::Overflow { arg: "attention" };
+        let keys = attention.keys_to_a_block(self.level());
+        let mut lens = buffer_lens(self.level(), &attention.heads, keys).ok_or(overflow)?;
+        for len in &mut lens {
+            *len = len.checked_mul(self.threads()).ok_or(overflow)?;
+        }
+        Ok(lens)
+    }
+
+    /// Attention, head by head: `q` is `n_q x (heads * head_dim)`, `k` is `n_k x (kv_heads * head_dim)`, `v` is
+    /// `n_k x (kv_heads * value_dim)`, `out` is `n_q x (heads * value_dim)`; `q`, `k` and `v` are f32, f16 or bf16, each as it
+    /// likes.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] names the argument that does not fit, [`Error::Value`] an option out of its domain,
+    /// [`Error::Scratch`] too little scratch.
+    pub fn attention<'a>(
+        &self,
+        attention: &Attention<'_>,
+        q: impl Into<Matrix<'a>>,
+        k: impl Into<Matrix<'a>>,
+        v: impl Into<Matrix<'a>>,
+        out: MatMut<'_>,
+        scratch: &mut [u8],
+    ) -> Result<()> {
+        let stored = Stored { k: k.into(), v: v.into(), head_rows: 0, ring: Ring::NONE };
+        self.attend(attention, q.into(), stored, out, None, scratch)
+    }
+
+    /// As [`Engine::attention`], and the natural logarithm of each query's sum of exponentials, by which partial results can
+    /// be [merged](Engine::merge_attention) and weights recomputed: `lse` is `n_q x heads`.
+    ///
+    /// # Errors
+    /// As [`Engine::attention`].
+    #[expect(clippy::too_many_arguments, reason = "those of attention and one more")]
+    pub fn attention_lse<'a>(
+        &self,
+        attention: &Attention<'_>,
+        q: impl Into<Matrix<'a>>,
+        k: impl Into<Matrix<'a>>,
+        v: impl Into<Matrix<'a>>,
+        out: MatMut<'_>,
+        lse: MatMut<'_>,
+        scratch: &mut [u8],
+    ) -> Result<()> {
+        let stored = Stored { k: k.into(), v: v.into(), head_rows: 0, ring: Ring::NONE };
+        self.attend(attention, q.into(), stored, out, Some(lse), scratch)
+    }
+
+    fn attend(
+        &self,
+        attention: &Attention<'_>,
+        q: Matrix<'_>,
+        kv: Stored<'_>,
+        mut out: MatMut<'_>,
+        mut lse: Option<MatMut<'_>>,
+        scratch: &mut [u8],
+    ) -> Result<()> {
+        let lens = self.attention_lens(attention)?;
+        attention.check(&q, &kv, [out.rows(), out.cols()])?;
+        if let Some(lse) = &lse {
+            same("lse", q.rows(), lse.rows())?;
+            same("lse", attention.heads.count, lse.cols())?;
+        }
+        let mut memory = scratch::split(scratch, lens)?;
+        let spans = attention.spans(q.rows(), kv.rows());
+        let results = Results {
+            out_stride: out.stride(),
+            out: out.as_mut_ptr(),
+            lse_stride: lse.as_ref().map_or(0, MatMut::stride),
+            lse: lse.as_mut().map_or(core::ptr::null_mut(), MatMut::as_mut_ptr),
+        };
+        let problem = Problem { heads: &attention.heads, terms: &attention.terms, q, kv };
+        kernel::attention(self, &problem, attention.keys_to_a_block(self.level()), spans, results, &mut memory);
+        Ok(())
+    }
+
+    /// The weights that one query of one head gives to all keys: `softmax(scale * K q)`, for inspection. `q` is `head_dim`
+    /// long, `k` is `n_k x head_dim`, the columns of that head; `out` is `n_k` long. Masks and sequences are not applied.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] names the argument that does not fit.
+    pub fn attention_weights(
+        &self,
+        attention: &Attention<'_>,
+        q: &[f32],
+        k: MatRef<'_>,
+        out: &mut [f32],
+    ) -> Result<()> {
+        same("q", attention.heads.d, q.len())?;
+        same("k", attention.heads.d, k.cols())?;
+        same("out", k.rows(), out.len())?;
+        gemv(self, &Matrix::F32(k).into(), q, out);
+        self.level().dispatch(Scale { factor: attention.heads.scale, row: out });
+        let keys = out.len();
+        self.softmax(MatMut::new(out, 1, keys)?);
+        Ok(())
+    }
+}
+
+impl Stored<'_> {
+    /// Keys of one head.
+    fn rows(&self) -> usize {
+        if self.head_rows == 0 { self.k.rows() } else { self.ring.len }
+    }
+}
+
+impl Attention<'_> {
+    /// Whether the operands fit each other; `out` is the result's rows and columns.
+    fn check(&self, q: &Matrix<'_>, kv: &Stored<'_>, out: [usize; 2]) -> Result<()> {
+        let width = |heads: usize, dim: usize| heads.checked_mul(dim).ok_or(Error::Overflow { arg: "heads" });
+        same("q", width(self.heads.count, self.heads.d)?, q.cols())?;
+        let stored = if kv.head_rows == 0 { self.heads.kv } else { 1 };
+        same("k", width(stored, self.heads.d)?, kv.k.cols())?;
+        same("v", width(stored, self.heads.dv)?, kv.v.cols())?;
+        same("v", kv.k.rows(), kv.v.rows())?;
+        same("out", width(self.heads.count, self.heads.dv)?, out[1])?;
+        same("out", q.rows(), out[0])?;
+        self.check_sequences(q.rows(), kv.rows())
+    }
+}
