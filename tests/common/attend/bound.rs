@@ -1,10 +1,10 @@
 //! How far from the truth rounding may lead attention: derived from the method, term by term (Higham 2002, as in
 //! [`bound`](super::super::bound)).
 
-use crate::common::bound::{self, ERF_OR_TANH, EXP, NARROWEST, SECOND_ORDER, TINY, U, gamma, softmax_sum};
-use crate::common::oracle::{Mat, dot, dot_of_magnitudes};
 use super::form::{Form, Place, Span};
 use super::oracle::{Inputs, Outcome, softmax};
+use crate::common::bound::{self, ERF_OR_TANH, EXP, NARROWEST, SECOND_ORDER, TINY, U, gamma, softmax_sum};
+use crate::common::oracle::{Mat, dot, dot_of_magnitudes};
 
 /// The true result, and how far from it one may be.
 pub struct Truth {
@@ -36,7 +36,9 @@ impl Arithmetic {
     pub fn operands(self, x: &Inputs) -> Inputs {
         match self {
             Self::Widened => x.clone(),
-            Self::Pairs => Inputs { q: x.q.map(bound::flushed), k: x.k.map(bound::flushed), v: x.v.map(bound::flushed) },
+            Self::Pairs => {
+                Inputs { q: x.q.map(bound::flushed), k: x.k.map(bound::flushed), v: x.v.map(bound::flushed) }
+            }
         }
     }
 
@@ -81,7 +83,8 @@ impl Row {
         let (weights, lse) = softmax(logits.clone());
         let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         // The difference to the maximum rounds too, then the exponential.
-        let relative = |(i, off): (usize, &f64)| if weights[i] > 0.0 { off + U * (max - logits[i] + LAG) + EXP } else { 0.0 };
+        let relative =
+            |(i, off): (usize, &f64)| if weights[i] > 0.0 { off + U * (max - logits[i] + LAG) + EXP } else { 0.0 };
         let weights_off = logits_off.iter().enumerate().map(relative).collect();
         Self { keys: seen.iter().map(|(j, _)| *j).collect(), weights, logits_off, weights_off, max, lse }
     }

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use selfattn::{Attention, Bias, Mask, Sequences};
 
-use crate::common::oracle::{Real, dot};
 use super::broadcast::Broadcast;
+use crate::common::oracle::{Real, dot};
 
 /// How the rows divide into sequences.
 #[derive(Clone, Debug)]
@@ -192,9 +192,8 @@ impl Form {
         });
         let bias = self.bias.as_ref().map_or(0.0, |bias| bias.at(span.sequence, at, j));
         let distance = (self.position(span, at.query) - j as i128).abs();
-        let alibi = self.alibi.as_ref().map_or(T::of(0.0), |slopes| {
-            -(T::of(slopes[at.head].into()) * T::of(distance as f64))
-        });
+        let alibi =
+            self.alibi.as_ref().map_or(T::of(0.0), |slopes| -(T::of(slopes[at.head].into()) * T::of(distance as f64)));
         Terms { product, bias: T::of(bias.into()), alibi }
     }
 

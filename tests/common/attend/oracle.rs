@@ -1,7 +1,7 @@
 //! Attention by definition: every logit, a softmax, a mean of values.
 
-use crate::common::oracle::{Mat, Real};
 use super::form::{Form, Place, Span};
+use crate::common::oracle::{Mat, Real};
 
 /// The result, and the logarithm of the sum of exponentials for each query and head.
 #[derive(Clone, Debug)]
@@ -28,6 +28,14 @@ pub struct Inputs<T = f64> {
     pub v: Mat<T>,
 }
 
+impl Inputs {
+    /// As f32 holds them.
+    pub fn narrow(&self) -> Inputs<f32> {
+        let narrow = |mat: &Mat| Mat::new(mat.rows, mat.cols, |i, j| mat[(i, j)] as f32);
+        Inputs { q: narrow(&self.q), k: narrow(&self.k), v: narrow(&self.v) }
+    }
+}
+
 impl Form {
     /// The keys of its sequence that a query sees, with their logits. A logit of -inf counts as not seen.
     pub fn seen<T: Real>(&self, x: &Inputs<T>, span: &Span, at: Place) -> Vec<(usize, T)> {
@@ -35,7 +43,9 @@ impl Form {
         let query = &x.q.row(span.queries.start + at.query)[q];
         let key = |j: usize| &x.k.row(span.keys.start + j)[k.clone()];
         let keys = (0..span.keys.len()).filter(|&j| self.sees(span, at, j));
-        keys.map(|j| (j, self.terms(span, at, j, query, key(j)).logit())).filter(|(_, x)| !is(*x, f64::NEG_INFINITY)).collect()
+        keys.map(|j| (j, self.terms(span, at, j, query, key(j)).logit()))
+            .filter(|(_, x)| !is(*x, f64::NEG_INFINITY))
+            .collect()
     }
 
     /// softmax(logits) V for each head of each sequence. `stored` is what becomes of a weight on its way to the values.
@@ -49,7 +59,8 @@ impl Form {
                 outcome.lse[(row, at.head)] = lse;
                 let [_, _, values] = self.columns(at.head);
                 for (out, value) in self.out_columns(at.head).zip(values) {
-                    let terms = seen.iter().zip(&weights).map(|((j, _), p)| stored(*p) * x.v[(span.keys.start + j, value)]);
+                    let terms =
+                        seen.iter().zip(&weights).map(|((j, _), p)| stored(*p) * x.v[(span.keys.start + j, value)]);
                     outcome.out[(row, out)] = if is_nan(lse) { lse } else { terms.sum() };
                 }
             }

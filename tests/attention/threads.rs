@@ -1,15 +1,13 @@
 //! What the bits of attention do not depend on: the number of threads, how a batch is split, the state of the scratch.
 
-mod common;
-
-use common::attend::Problem;
-use common::attend::broadcast::Broadcast;
-use common::attend::draw::{Draw, draws, rows};
-use common::attend::form::{Form, Rows, Span};
-use common::memory::Bytes;
-use common::pools::every_pool;
-use common::stored::Stored;
-use common::{cases, every_level};
+use crate::common::attend::Problem;
+use crate::common::attend::broadcast::Broadcast;
+use crate::common::attend::draw::{draws, rows};
+use crate::common::attend::form::{Form, Rows, Span};
+use crate::common::memory::Bytes;
+use crate::common::pools::every_pool;
+use crate::common::stored::Stored;
+use crate::common::{cases, every_level};
 use proptest::prelude::*;
 
 fn assert_same_with_every_pool(problem: &Problem) {

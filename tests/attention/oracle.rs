@@ -1,12 +1,10 @@
 //! The naive attention that the library is held against, itself held against numbers worked out by hand and against identities.
 
-mod common;
-
-use common::attend::broadcast::{Broadcast, Layout};
-use common::attend::draw::{Draw, Sight, Terms};
-use common::attend::form::{Form, Place, Rows, Span};
-use common::attend::oracle::{Inputs, Outcome};
-use common::oracle::Mat;
+use crate::common::attend::broadcast::{Broadcast, Layout};
+use crate::common::attend::draw::{Draw, Sight, Terms};
+use crate::common::attend::form::{Form, Place, Rows, Span};
+use crate::common::attend::oracle::{Inputs, Outcome};
+use crate::common::oracle::Mat;
 
 /// Which keys the queries of head 0 see: a line for each query, of each sequence.
 fn sight(form: &Form, n_q: usize, n_k: usize) -> Vec<String> {
@@ -78,7 +76,12 @@ fn each_option_gives_the_number_worked_out_by_hand() {
     let bias = Some(Broadcast { data: vec![0.5, -1.0], strides: [0, 0, 0, 1] });
     check(&Form { bias: bias.clone(), ..form.clone() }, 1.5, 2.0, 0.0);
     // A softcap applies to the product alone.
-    check(&Form { bias, softcap: Some(2.0), ..form.clone() }, 2.0 * 0.5_f64.tanh() + 0.5, 2.0 * 1.5_f64.tanh() - 1.0, 0.0);
+    check(
+        &Form { bias, softcap: Some(2.0), ..form.clone() },
+        2.0 * 0.5_f64.tanh() + 0.5,
+        2.0 * 1.5_f64.tanh() - 1.0,
+        0.0,
+    );
     let hide = |data| Form { bias: Some(Broadcast { data, strides: [0, 0, 0, 1] }), ..form.clone() };
     check(&hide(vec![f32::NEG_INFINITY, 0.0]), f64::NEG_INFINITY, 3.0, 0.0);
     let none = two_keys(&hide(vec![f32::NEG_INFINITY; 2]));
