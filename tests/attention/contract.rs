@@ -220,6 +220,9 @@ fn values_out_of_their_domain_are_named_by_query_and_call_alike() {
         (options.softcap(-0.0), "softcap"),
         (options.softcap(f32::NAN), "softcap"),
         (options.softcap(f32::INFINITY), "softcap"),
+        (options.key_block(0), "key_block"),
+        (options.key_block(1025), "key_block"),
+        (options.key_block(usize::MAX), "key_block"),
     ] {
         assert_eq!(Engine::new().attention_scratch(&options), Err(Error::Value { arg }), "{options:?}");
         assert_eq!(refusal(&options, [2, 24], [2, 24], [2, 24], [2, 24]), Error::Value { arg });

@@ -1,10 +1,14 @@
 //! The naive attention that the library is held against, itself held against numbers worked out by hand and against identities.
 
+use crate::common::attend::bound::Arithmetic;
 use crate::common::attend::broadcast::{Broadcast, Layout};
-use crate::common::attend::draw::{Draw, Sight, Terms};
+use crate::common::attend::draw::{Draw, Sight, Terms, draws, rows};
 use crate::common::attend::form::{Form, Place, Rows, Span};
 use crate::common::attend::oracle::{Inputs, Outcome};
+use crate::common::cases;
 use crate::common::oracle::Mat;
+use proptest::prelude::*;
+use selfattn::Dtype;
 
 /// Which keys the queries of head 0 see: a line for each query, of each sequence.
 fn sight(form: &Form, n_q: usize, n_k: usize) -> Vec<String> {
@@ -155,6 +159,44 @@ fn layouts_hold_every_element_once() {
                 let shared = [0, 1, 2, 3].map(|axis| if kept[axis] { at[axis] } else { 0 });
                 assert_eq!(broadcast.at(at[0], Place { head: at[1], query: at[2] }, at[3]), number(shared));
             }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(200))]
+
+    /// What an independent algorithm with the same roundings gives is within the bounds.
+    #[test]
+    fn the_plain_algorithm_is_within_the_bounds(draw in draws(40), (rows, size) in rows(40, 200)) {
+        let mut draw = draw;
+        for arithmetic in [Arithmetic::Widened, Arithmetic::Pairs] {
+            if arithmetic == Arithmetic::Pairs {
+                draw.types = [Dtype::Bf16; 3];
+            }
+            let problem = draw.problem(rows.clone(), size);
+            let Outcome { out, lse } = problem.plain(arithmetic);
+            problem.truth(arithmetic).check(&format!("{arithmetic:?} {problem:?}"), &out, &lse);
+        }
+    }
+}
+
+/// The bounds are narrow enough to tell the result from that without any one of the keys.
+#[test]
+fn the_bounds_tell_that_a_key_is_missing() {
+    for (arithmetic, n_k) in [(Arithmetic::Widened, 300), (Arithmetic::Pairs, 40)] {
+        let draw = Draw { types: [Dtype::Bf16; 3], scale: Some(0.1), ..Draw::plain(1, 16, 11) };
+        let whole = draw.problem(Rows::One, [6, n_k]);
+        let truth = whole.truth(arithmetic);
+        for missing in 0..n_k {
+            let mask = Broadcast::new([1, 1, 1, n_k], Layout::FULL, true, |[_, _, _, j]| j != missing);
+            let mask = Broadcast { strides: [0, 0, 0, 1], ..mask };
+            let without = Form { mask: Some(mask), ..whole.form.clone() }.exact(&arithmetic.operands(&whole.inputs()));
+            let is_within = |got: &Mat, expected: &Mat, bound: &Mat| {
+                (0..got.data.len()).all(|at| (got.data[at] - expected.data[at]).abs() <= bound.data[at])
+            };
+            assert!(!is_within(&without.out, &truth.expected.out, &truth.bounds.out), "{arithmetic:?} {missing}");
+            assert!(!is_within(&without.lse, &truth.expected.lse, &truth.bounds.lse), "{arithmetic:?} {missing}");
         }
     }
 }

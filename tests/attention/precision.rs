@@ -1,6 +1,5 @@
 //! FlashAttention's own gate (`test_flash_attn.py` of Dao et al.): the error is at most twice that of the plain algorithm in the
-//! same precision. The plain algorithm keeps the matrix of scores and sums in f32, one term after the other; where the library
-//! multiplies bf16 in pairs, its weights are rounded to bf16.
+//! same precision.
 
 use crate::common::attend::bound::Arithmetic;
 use crate::common::attend::draw::{Draw, Hidden};
@@ -11,15 +10,7 @@ use crate::common::bound::{U, max_error};
 use crate::common::every_level;
 use crate::common::oracle::Mat;
 use crate::common::stored::DTYPES;
-use half::bf16;
 use selfattn::Dtype;
-
-/// The plain algorithm in the precision that is asked for.
-fn plain(problem: &Problem, arithmetic: Arithmetic) -> Outcome {
-    let x = arithmetic.operands(&problem.inputs()).narrow();
-    let stored = |p: f32| if arithmetic == Arithmetic::Pairs { bf16::from_f32(p).to_f32() } else { p };
-    problem.form.attention(&x, stored).widen()
-}
 
 /// What the last rounding alone may cost: where the plain algorithm happens to be exact, that is still allowed.
 fn last_rounding(expected: &Mat) -> f64 {
@@ -31,7 +22,7 @@ fn gate(problem: &Problem) {
     let expected = problem.form.exact(&problem.inputs());
     let errors = |got: &Outcome| [max_error(&got.out, &expected.out), max_error(&got.lse, &expected.lse)];
     let allowed = [Arithmetic::Widened, Arithmetic::Pairs].map(|arithmetic| {
-        let [out, lse] = errors(&plain(problem, arithmetic));
+        let [out, lse] = errors(&problem.plain(arithmetic));
         [2.0 * out + last_rounding(&expected.out), 2.0 * lse + last_rounding(&expected.lse)]
     });
     every_level(|engine| {

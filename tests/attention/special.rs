@@ -10,7 +10,7 @@ use crate::common::every_level;
 use crate::common::memory::{Bytes, Strided};
 use crate::common::oracle::Mat;
 use crate::common::stored::{DTYPES, Stored};
-use selfattn::Dtype;
+use selfattn::{Dtype, Mask};
 
 fn random(rows: usize, cols: usize, seed: u64) -> Strided {
     let mut rng = Rng::new(seed);
@@ -185,18 +185,6 @@ fn a_query_whose_logits_are_all_minus_infinity_sees_nothing() {
             let nothing = out.to_bits() == 0 && lse == f32::NEG_INFINITY;
             assert!(if i % 2 == 0 { nothing } else { out.is_nan() && lse.is_nan() }, "{} {i}", engine.level());
         }
-    });
-}
-
-/// A value that is no number, at a key whose logit is -inf because the key is infinite: that key counts as masked.
-#[test]
-fn a_value_has_no_influence_where_the_logit_is_minus_infinity() {
-    let infinite = |j: usize| j % 7 == 3;
-    let k = |j| if infinite(j) { f32::NEG_INFINITY } else { 0.1 };
-    let problem = columns(|_| 1.0, k, |j| if infinite(j) { f32::NAN } else { 2.0 }, [40, 150]);
-    every_level(|engine| {
-        let out = problem.run(engine).out;
-        assert!(out.mat().data.iter().all(|x| (x - 2.0).abs() < 1e-5), "{} {out:?}", engine.level());
     });
 }
 
@@ -446,4 +434,23 @@ fn a_window_of_one_key_gives_its_value() {
             assert!((0..77).all(|i| out.row(i) == v.row(i + 131 - 77)), "{} {dtype:?}", engine.level());
         });
     }
+}
+
+/// In a mask of bytes, every bit counts.
+#[test]
+fn any_byte_but_zero_is_seen() {
+    let problem = Draw::plain(1, 5, 8).problem(Rows::One, [20, 130]);
+    let flags: Vec<bool> = (0..130).map(|j| j % 3 > 0).collect();
+    let bytes: Vec<u8> = flags.iter().enumerate().map(|(j, &seen)| if seen { 1 << (j % 8) } else { 0 }).collect();
+    every_level(|engine| {
+        let run = |mask| {
+            let (mut answer, [q, k, v]) =
+                (problem.unwritten(), [&problem.q, &problem.k, &problem.v].map(Stored::matrix));
+            let options = problem.form.options().mask(mask);
+            engine.attention(&options, q, k, v, answer.out.view_mut(), &mut problem.scratch(engine)).unwrap();
+            answer.out.bits()
+        };
+        let strides = [0, 0, 0, 1];
+        assert_eq!(run(Mask::from_bytes(&bytes, strides)), run(Mask::new(&flags, strides)), "{}", engine.level());
+    });
 }

@@ -109,5 +109,7 @@ fn the_scratch_does_not_depend_on_queries_keys_or_heads() {
         assert_eq!(bytes(&small), bytes(&many), "{}", engine.level());
         assert_eq!(bytes(&small), bytes(&Form { heads: 16, kv_heads: 16, ..small.clone() }), "{}", engine.level());
         assert!(bytes(&small) <= 64 << 10, "{} {}", engine.level(), bytes(&small));
+        let fewer = Form { key_block: Some(1), ..small.clone() };
+        assert!(bytes(&fewer) < bytes(&small), "{} {}", engine.level(), bytes(&fewer));
     });
 }

@@ -25,6 +25,7 @@ pub struct Draw {
     pub gap: usize,
     pub sight: Sight,
     pub terms: Terms,
+    pub key_block: Option<usize>,
     pub seed: u64,
 }
 
@@ -65,8 +66,11 @@ pub fn draws(dims: usize) -> impl Strategy<Value = Draw> {
         1 => [(); 3].map(|()| proptest::sample::select(DTYPES.to_vec())),
     ];
     let heads = (1_usize..4, 1_usize..5, dim(), dim());
-    (heads, of(0.05_f32..2.0), types, Values::any(), 0_usize..3, sights(), terms(), any::<u64>()).prop_map(
-        |((kv_heads, group, head_dim, value_dim), scale, types, values, gap, sight, terms, seed)| Draw {
+    let scale = of(0.05_f32..2.0);
+    let key_block = prop_oneof![5 => Just(None), 1 => dimension(1024).prop_map(|keys| Some(keys.max(1)))];
+    let sizes = (heads, 0_usize..3, key_block);
+    (sizes, scale, types, Values::any(), sights(), terms(), any::<u64>()).prop_map(
+        |(((kv_heads, group, head_dim, value_dim), gap, key_block), scale, types, values, sight, terms, seed)| Draw {
             kv_heads,
             group,
             head_dim,
@@ -77,6 +81,7 @@ pub fn draws(dims: usize) -> impl Strategy<Value = Draw> {
             gap,
             sight,
             terms,
+            key_block,
             seed,
         },
     )
@@ -142,6 +147,7 @@ impl Draw {
             gap: 0,
             sight: Sight::default(),
             terms: Terms::default(),
+            key_block: None,
             seed,
         }
     }
@@ -191,6 +197,7 @@ impl Draw {
             mask,
             alibi: self.terms.alibi.then_some(alibi),
             sinks: self.terms.sinks.then_some(sinks),
+            key_block: self.key_block,
             ..plain
         }
     }

@@ -57,6 +57,8 @@ pub struct Form {
     pub mask: Option<Broadcast<bool>>,
     pub alibi: Option<Vec<f32>>,
     pub sinks: Option<Vec<f32>>,
+    /// Keys at a time: no part of the meaning.
+    pub key_block: Option<usize>,
 }
 
 impl Form {
@@ -77,6 +79,7 @@ impl Form {
             mask: None,
             alibi: None,
             sinks: None,
+            key_block: None,
         }
     }
 
@@ -112,6 +115,9 @@ impl Form {
         }
         if let Some(sinks) = &self.sinks {
             options = options.sinks(sinks);
+        }
+        if let Some(keys) = self.key_block {
+            options = options.key_block(keys);
         }
         options
     }

@@ -8,11 +8,12 @@ pub mod oracle;
 
 use std::cell::OnceCell;
 
+use half::bf16;
 use selfattn::{Dtype, Engine};
 
 use self::bound::{Arithmetic, Truth};
 use self::form::Form;
-use self::oracle::Inputs;
+use self::oracle::{Inputs, Outcome};
 use super::every_level;
 use super::memory::{Bytes, Strided};
 use super::stored::Stored;
@@ -93,6 +94,13 @@ impl Problem {
 
     pub fn truth(&self, arithmetic: Arithmetic) -> Truth {
         bound::truth(&self.form, &self.inputs(), arithmetic)
+    }
+
+    /// The plain algorithm in the same precision: the matrix of scores, sums in f32 one term after the other, and, where bf16 is
+    /// multiplied in pairs, weights rounded to bf16.
+    pub fn plain(&self, arithmetic: Arithmetic) -> Outcome {
+        let stored = |p: f32| if arithmetic == Arithmetic::Pairs { bf16::from_f32(p).to_f32() } else { p };
+        self.form.attention(&arithmetic.operands(&self.inputs()).narrow(), stored).widen()
     }
 
     /// Runs it at every level and compares.
