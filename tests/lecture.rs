@@ -2,10 +2,13 @@
 
 mod common;
 
+use common::attend::bound::{Arithmetic, truth};
+use common::attend::form::Form;
+use common::attend::oracle::Inputs;
 use common::bound::{self, gamma};
 use common::data::{Rng, dimension};
 use common::memory::{Bytes, Strided};
-use common::oracle::{self, Heads, Mat};
+use common::oracle::{self, Mat};
 use common::{cases, every_level};
 use proptest::prelude::*;
 use selfattn::lecture::{cosine, parameter_free, parameter_free_scratch, similarity, similarity_scratch};
@@ -35,13 +38,13 @@ proptest! {
         prop_assume!(d > 0);
         let mut rng = Rng::new(seed);
         let words = Strided::new(n, d, gap, 1, |_, _| 0.5 * rng.unit());
-        let (x, form) = (words.mat(), Heads { heads: 1, head_dim: d, value_dim: d, scale: 1.0, causal: false });
-        let (expected, bounds) = (form.attention(&x, &x, &x), bound::attention(&form, &x, &x, &x));
+        let (x, form) = (words.mat(), Form { scale: 1.0, ..Form::new(1, d) });
+        let truth = truth(&form, &Inputs { q: x.clone(), k: x.clone(), v: x }, Arithmetic::Widened);
         every_level(|engine| {
             let mut scratch = Bytes::new(parameter_free_scratch(&engine, words.view()).unwrap(), 1);
             let mut out = Strided::unwritten(n, d, gap, 2);
             parameter_free(&engine, words.view(), out.view_mut(), &mut scratch).unwrap();
-            bound::assert_within(&format!("{} {n} x {d}", engine.level()), &out.mat(), &expected, &bounds);
+            bound::assert_within(&format!("{} {n} x {d}", engine.level()), &out.mat(), &truth.expected.out, &truth.bounds.out);
             out.assert_guards();
         });
     }

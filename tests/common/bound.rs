@@ -1,9 +1,10 @@
 //! Rounding error bounds for f32 arithmetic, after Higham, "Accuracy and Stability of Numerical Algorithms" (2002). Each is
-//! derived for the method, not measured: it holds for every order of summation, with and without fused multiply-adds.
+//! derived for the method, not measured: it holds for every order of summation, with and without fused multiply-adds. Those of
+//! attention are in `attend/bound.rs`.
 
 use selfattn::Activation;
 
-use super::oracle::{self, Heads, Mat};
+use super::oracle::{self, Mat};
 
 /// Unit roundoff of f32: an operation rounds by at most this much, relatively.
 pub const U: f64 = 1.0 / (1_u64 << 24) as f64;
@@ -48,10 +49,10 @@ pub fn flushed(x: f64) -> f64 {
 /// The steepest slope of either form of GELU: 1.1290 at sqrt(2) for the erf form, 1.1291 for the other.
 const GELU_SLOPE: f64 = 1.13;
 
-/// Absolute error of erf, or of tanh, with the rounding of its argument: a quotient of polynomials in x^2 whose terms are all
+/// Relative error of erf, or of tanh, with the rounding of its argument: a quotient of polynomials in x^2 whose terms are all
 /// positive, so that each term of degree 5 takes part in no more than 11 roundings above and 11 below; then two for the
 /// square, two for product and quotient, one for the argument (|x f'(x)| < 1/2), less than one for the fit.
-const ERF_OR_TANH: f64 = 29.0 * U;
+pub const ERF_OR_TANH: f64 = 29.0 * U;
 
 /// How far an activation's result may be off, given its true argument and how far the computed argument is from it.
 pub fn activation(activation: Activation, x: f64, error: f64) -> f64 {
@@ -66,14 +67,14 @@ pub fn activation(activation: Activation, x: f64, error: f64) -> f64 {
 
 /// What the rest of softmax adds to the error of one exponential, relatively: the sum rounds with each term, and again each
 /// time the maximum has moved, with a factor that is itself an exponential.
-fn softmax_sum(terms: usize, per_move: usize) -> f64 {
+pub fn softmax_sum(terms: usize, per_move: usize) -> f64 {
     let moves = terms.div_ceil(per_move);
     gamma(terms + moves) + moves as f64 * (EXP + U)
 }
 
 /// Floats in the narrowest register: each moves a lane's maximum at most once. The first has no sum to rescale yet, but the
 /// lanes are brought to one maximum at the end.
-const NARROWEST: usize = 4;
+pub const NARROWEST: usize = 4;
 
 /// How far each weight of a softmax row may be off.
 ///
@@ -89,7 +90,7 @@ pub fn softmax(x: &[f64]) -> Vec<f64> {
 }
 
 /// Products of errors: where the bounds are below 1 %, as they are here, these add no more than that.
-const SECOND_ORDER: f64 = 1.01;
+pub const SECOND_ORDER: f64 = 1.01;
 
 /// How far each element of a layer-normalised row may be off.
 pub fn layer_norm(x: &[f64], weight: &[f64], bias: &[f64], eps: f64) -> Vec<f64> {
@@ -117,63 +118,6 @@ pub fn layer_norm(x: &[f64], weight: &[f64], bias: &[f64], eps: f64) -> Vec<f64>
     x.iter().zip(weight).zip(bias).map(each).collect()
 }
 
-/// How far each weight of attention is off relatively, before it is divided by the sum.
-///
-/// A logit is a dot product whose factor takes part in it (scale, log2(e) and their product: three more roundings); its error
-/// is absolute, and so a relative one of the exponential. The maximum that is subtracted may lag behind by 8 powers of two,
-/// 5.6 in the exponent of e.
-fn attention_weights(heads: &Heads, logits: &[f64], magnitudes: &[f64]) -> Vec<f64> {
-    let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let off = |(x, m): (&f64, &f64)| dot(heads.head_dim + 4, *m) + U * (max - x + 5.6) + EXP;
-    logits.iter().zip(magnitudes).map(off).collect()
-}
-
-/// Keys that are taken together, at least: they move the maximum at most once.
-const KEYS: usize = 16;
-
-/// How far each element of attention may be off.
-///
-/// With weights p_j off by a relative e_j, the quotient sum p v / sum p is off by sum p_j |v_j| e_j and by |o| sum p_j e_j.
-/// Where the logits are so large that their error exceeds 1 %, all that remains is that the result is a mean of the values.
-pub fn attention(heads: &Heads, q: &Mat, k: &Mat, v: &Mat) -> Mat {
-    let mut bounds = heads.attention(q, k, v);
-    let (abs_q, abs_k) = (q.map(f64::abs), k.map(f64::abs));
-    for i in 0..q.rows {
-        for head in 0..heads.heads {
-            let logits = heads.logits(q, k, i, head);
-            let p = oracle::softmax(&logits);
-            let common = softmax_sum(p.len(), KEYS);
-            let e = attention_weights(heads, &logits, &heads.logits(&abs_q, &abs_k, i, head));
-            let known = e.iter().all(|e| *e < 0.01);
-            let off_sum = common + oracle::dot(&p, &e);
-            for column in head * heads.value_dim..(head + 1) * heads.value_dim {
-                let value = |j: usize| v[(j, column)].abs();
-                let o = bounds[(i, column)].abs();
-                let off: f64 = (0..p.len()).map(|j| p[j] * value(j) * (e[j] + common)).sum();
-                let largest = (0..p.len()).map(value).fold(0.0, f64::max);
-                // Every exponential, every product and the last two operations may underflow.
-                let underflow = (p.len() + 2) as f64 * TINY * (1.0 + largest);
-                bounds[(i, column)] = if known {
-                    (off + o * off_sum + 3.0 * U * o) * SECOND_ORDER + underflow
-                } else {
-                    o + largest * (1.0 + 2.0 * common) + underflow
-                };
-            }
-        }
-    }
-    bounds
-}
-
-/// How far each weight that [`selfattn::Engine::attention_weights`] gives for a query may be off.
-pub fn attention_row(heads: &Heads, q: &Mat, k: &Mat) -> Vec<f64> {
-    let logits = heads.logits(q, k, 0, 0);
-    let e = attention_weights(heads, &logits, &heads.logits(&q.map(f64::abs), &k.map(f64::abs), 0, 0));
-    let p = oracle::softmax(&logits);
-    let off_sum = oracle::dot(&p, &e);
-    let rest = softmax(&logits);
-    (0..p.len()).map(|j| p[j] * (e[j] + off_sum) * SECOND_ORDER + rest[j]).collect()
-}
-
 /// Fails where `got` is farther from `expected` than `bound` allows, or is not finite where `expected` is, or the reverse.
 #[track_caller]
 pub fn assert_within(what: &str, got: &Mat, expected: &Mat, bound: &Mat) {
@@ -190,6 +134,7 @@ pub fn assert_within(what: &str, got: &Mat, expected: &Mat, bound: &Mat) {
 /// The largest distance between two matrices, element by element; NaN if there is one in either.
 pub fn max_error(got: &Mat, expected: &Mat) -> f64 {
     assert_eq!((got.rows, got.cols), (expected.rows, expected.cols));
-    let errors = got.data.iter().zip(&expected.data).map(|(g, e)| (g - e).abs());
+    // Equal infinities are not apart.
+    let errors = got.data.iter().zip(&expected.data).map(|(g, e)| if g == e { 0.0 } else { (g - e).abs() });
     errors.fold(0.0, |max, e| if e > max || e.is_nan() { e } else { max })
 }

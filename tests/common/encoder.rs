@@ -1,7 +1,9 @@
 //! The encoder of the BERT family as the papers have it, one sequence at a time.
 
+use super::attend::form::Form;
+use super::attend::oracle::Inputs;
 use super::model::Model;
-use super::oracle::{Heads, Mat, Real, activate, layer_norm, matmul};
+use super::oracle::{Mat, Real, activate, layer_norm, matmul};
 
 /// The hidden states of a sequence after the last layer.
 pub fn encode<T: Real>(model: &Model, ids: &[u32], types: &[u32]) -> Mat<T> {
@@ -43,15 +45,12 @@ impl Oracle<'_> {
     fn layer<T: Real>(&self, layer: usize, x: &Mat<T>, look: &mut dyn FnMut(usize, [&Mat<T>; 3])) -> Mat<T> {
         let part = |name: &str| format!("encoder.layer.{layer}.{name}");
         let heads = self.model.sizes.heads;
-        let head_dim = x.cols / heads;
-        let scale = 1.0 / (head_dim as f64).sqrt();
-        let attention = Heads { heads, head_dim, value_dim: head_dim, scale, causal: false };
 
         let q = self.linear(&part("attention.self.query"), x);
         let k = self.linear(&part("attention.self.key"), x);
         let v = self.linear(&part("attention.self.value"), x);
         look(layer, [&q, &k, &v]);
-        let context = attention.attention(&q, &k, &v);
+        let context = Form::new(heads, x.cols / heads).exact(&Inputs { q, k, v }).out;
         let y = add(&self.linear(&part("attention.output.dense"), &context), x);
         let y = self.norm(&part("attention.output.LayerNorm"), &y);
 

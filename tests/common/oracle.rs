@@ -1,5 +1,5 @@
 //! The naive definitions, one loop each: in f64 as the truth, or in f32 where the error of a plain implementation is the
-//! measure. Nothing here is fast, and nothing is shared with the library.
+//! measure. Nothing here is fast, and nothing is shared with the library. Attention has its own in `attend/oracle.rs`.
 
 use std::iter::Sum;
 use std::ops::{Add, Div, Index, IndexMut, Mul, Neg, Sub};
@@ -21,6 +21,7 @@ pub trait Real:
     fn to_f64(self) -> f64;
     fn sqrt(self) -> Self;
     fn exp(self) -> Self;
+    fn ln(self) -> Self;
     fn tanh(self) -> Self;
     fn erfc(self) -> Self;
 }
@@ -39,6 +40,9 @@ macro_rules! real {
             }
             fn exp(self) -> Self {
                 $type::exp(self)
+            }
+            fn ln(self) -> Self {
+                $type::ln(self)
             }
             fn tanh(self) -> Self {
                 $type::tanh(self)
@@ -192,43 +196,4 @@ pub fn mean_row<T: Real>(x: &Mat<T>) -> Vec<T> {
 pub fn normalize<T: Real>(x: &[T]) -> Vec<T> {
     let length = dot(x, x).sqrt();
     if length > T::of(0.0) { x.iter().map(|&x| x / length).collect() } else { x.to_vec() }
-}
-
-/// Attention of one block of queries over one block of keys.
-#[derive(Clone, Copy, Debug)]
-pub struct Heads {
-    pub heads: usize,
-    pub head_dim: usize,
-    pub value_dim: usize,
-    pub scale: f64,
-    pub causal: bool,
-}
-
-impl Heads {
-    /// How many keys query `i` of `n_q` sees of `n_k`. Causal: the last query sees all, the one before all but one, ...
-    pub fn visible(&self, i: usize, n_q: usize, n_k: usize) -> usize {
-        if self.causal { (i + 1 + n_k).saturating_sub(n_q) } else { n_k }
-    }
-
-    /// The logits of query `i` in one head, of the keys it sees.
-    pub fn logits<T: Real>(&self, q: &Mat<T>, k: &Mat<T>, i: usize, head: usize) -> Vec<T> {
-        let columns = head * self.head_dim..(head + 1) * self.head_dim;
-        let query = &q.row(i)[columns.clone()];
-        let logit = |j| T::of(self.scale) * dot(query, &k.row(j)[columns.clone()]);
-        (0..self.visible(i, q.rows, k.rows)).map(logit).collect()
-    }
-
-    /// softmax(scale Q K^T + mask) V, head by head. What a query does not see is not read.
-    pub fn attention<T: Real>(&self, q: &Mat<T>, k: &Mat<T>, v: &Mat<T>) -> Mat<T> {
-        let mut out = Mat::zeros(q.rows, self.heads * self.value_dim);
-        for i in 0..q.rows {
-            for head in 0..self.heads {
-                let weights = softmax(&self.logits(q, k, i, head));
-                for column in head * self.value_dim..(head + 1) * self.value_dim {
-                    out[(i, column)] = weights.iter().enumerate().map(|(j, &p)| p * v[(j, column)]).sum();
-                }
-            }
-        }
-        out
-    }
 }

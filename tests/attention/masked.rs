@@ -1,0 +1,165 @@
+//! What is masked has no influence, whatever it is; what is visible has the influence that the definition gives it.
+
+use crate::common::attend::broadcast::{Broadcast, Layout};
+use crate::common::attend::draw::{Draw, draws, rows};
+use crate::common::attend::form::{Form, Place, Rows, Span};
+use crate::common::attend::{Answer, Problem, Truths};
+use crate::common::data::{Rng, Values};
+use crate::common::{bound, cases, every_level};
+use proptest::prelude::*;
+
+const BAD: [f32; 4] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX];
+
+/// Sets a whole row.
+fn spoil(x: &mut crate::common::stored::Stored, row: usize, bad: f32) {
+    (0..x.matrix().cols()).for_each(|j| x.set(row, j, bad));
+}
+
+/// Every query of every head, with its row.
+fn places(problem: &Problem) -> Vec<(Span, Place, usize)> {
+    let spans = problem.form.spans(problem.n_q(), problem.n_k());
+    let places = spans.iter().flat_map(|span| problem.form.places(span).map(move |at| (span.clone(), at)));
+    places.map(|(span, at)| (span.clone(), at, span.queries.start + at.query)).collect()
+}
+
+/// The bits of the result of one query in one head, and of its sum.
+fn bits(problem: &Problem, answer: &Answer, at: Place, row: usize) -> (Vec<u32>, u32) {
+    let columns = problem.form.out_columns(at.head);
+    (answer.out.row_bits(row)[columns].to_vec(), answer.lse.row_bits(row)[at.head])
+}
+
+/// A problem without numbers so large or small that weights vanish, and with some keys.
+fn moderate(mut draw: Draw, rows: Rows, size: [usize; 2]) -> Option<Problem> {
+    draw.values = Values::Unit;
+    (size[1] > 0).then(|| draw.problem(rows, size))
+}
+
+proptest! {
+    #![proptest_config(cases(300))]
+
+    /// Keys and values that are no numbers, some seen and some not, by whatever hides them: those who do not see them keep
+    /// their bits.
+    #[test]
+    fn who_does_not_see_a_key_keeps_every_bit(
+        draw in draws(40), (rows, size) in rows(60, 200), pick: usize, in_value: bool, bad in proptest::sample::select(BAD.to_vec()),
+    ) {
+        let Some(clean) = moderate(draw, rows, size) else { return Ok(()) };
+        let mut spoiled = clean.clone();
+        let key = pick % clean.n_k();
+        spoil(if in_value { &mut spoiled.v } else { &mut spoiled.k }, key, bad);
+        every_level(|engine| {
+            let (before, after) = (clean.run(engine), spoiled.run(engine));
+            for (span, at, row) in places(&clean) {
+                let j = key.wrapping_sub(span.keys.start);
+                if j >= span.keys.len() || !clean.form.sees(&span, at, j) {
+                    let [before, after] = [(&clean, &before), (&spoiled, &after)].map(|(p, x)| bits(p, x, at, row));
+                    assert_eq!(before, after, "{} key {key} {at:?} {span:?} {clean:?}", engine.level());
+                }
+            }
+        });
+    }
+
+    /// Who sees a key that is no number gets what the definition says: NaN, or, from a logit of -inf, what there would be
+    /// without that key.
+    #[test]
+    fn a_visible_key_that_is_no_number_gives_what_the_definition_says(
+        draw in draws(40), (rows, size) in rows(60, 200), pick: usize, bad in proptest::sample::select(BAD[..3].to_vec()),
+    ) {
+        let Some(mut problem) = moderate(draw, rows, size) else { return Ok(()) };
+        let key = pick % problem.n_k();
+        spoil(&mut problem.k, key, bad);
+        problem.check();
+    }
+
+    /// A value that is no number makes the result of who sees it no number, but not the sum.
+    #[test]
+    fn a_visible_value_that_is_no_number_reaches_the_result(
+        draw in draws(40), (rows, size) in rows(60, 200), pick: usize, bad in proptest::sample::select(BAD[..3].to_vec()),
+    ) {
+        let Some(clean) = moderate(draw, rows, size) else { return Ok(()) };
+        let mut problem = clean.clone();
+        let key = pick % clean.n_k();
+        spoil(&mut problem.v, key, bad);
+        let truths = Truths::of(&clean);
+        every_level(|engine| {
+            let (answer, truth) = (problem.run(engine), truths.at(engine));
+            let what = format!("{} key {key} {problem:?}", engine.level());
+            bound::assert_within(&what, &answer.lse.mat(), &truth.expected.lse, &truth.bounds.lse);
+            for (span, at, row) in places(&clean) {
+                let j = key.wrapping_sub(span.keys.start);
+                let sees = j < span.keys.len() && clean.form.sees(&span, at, j);
+                let out = &answer.out.view().row(row)[clean.form.out_columns(at.head)];
+                // A weight that underflows times infinity is NaN.
+                let fits = |x: f32| if sees { x.is_nan() || x == bad } else { x.is_finite() };
+                assert!(out.iter().all(|&x| fits(x)), "{what} {at:?} {span:?} {out:?}");
+            }
+        });
+    }
+
+    /// The same for one element of the bias.
+    #[test]
+    fn a_bias_that_is_no_number_reaches_who_sees_it(
+        draw in draws(40), (rows, size) in rows(60, 200), pick: usize, bad in proptest::sample::select(BAD[..3].to_vec()),
+    ) {
+        let mut draw = draw;
+        draw.terms.bias = true;
+        let Some(clean) = moderate(draw, rows, size) else { return Ok(()) };
+        let mut spoiled = clean.clone();
+        let Some(bias) = &mut spoiled.form.bias else { return Ok(()) };
+        prop_assume!(!bias.data.is_empty());
+        let spoiled_at = pick % bias.data.len();
+        bias.data[spoiled_at] = bad;
+        spoiled.check();
+        let index = |span: &Span, at: Place, j| {
+            let bias = clean.form.bias.as_ref().unwrap();
+            bias.index([span.sequence, at.head, at.query, j])
+        };
+        every_level(|engine| {
+            let (before, after) = (clean.run(engine), spoiled.run(engine));
+            for (span, at, row) in places(&clean) {
+                let meets = |j| clean.form.sees(&span, at, j) && index(&span, at, j) == spoiled_at;
+                if !(0..span.keys.len()).any(meets) {
+                    let [before, after] = [(&clean, &before), (&spoiled, &after)].map(|(p, x)| bits(p, x, at, row));
+                    assert_eq!(before, after, "{} {at:?} {span:?} {clean:?}", engine.level());
+                }
+            }
+        });
+    }
+
+    /// Queries share registers; yet each is on its own.
+    #[test]
+    fn a_query_keeps_its_bits_whatever_stands_beside_it(draw in draws(40), (rows, size) in rows(60, 200), seed: u64) {
+        let Some(clean) = moderate(draw, rows, size) else { return Ok(()) };
+        let (mut spoiled, mut rng) = (clean.clone(), Rng::new(seed));
+        let bad: Vec<bool> = (0..clean.n_q()).map(|_| rng.below(3) == 0).collect();
+        for (row, _) in bad.iter().enumerate().filter(|(_, bad)| **bad) {
+            spoil(&mut spoiled.q, row, [f32::NAN, f32::INFINITY, 1e4, 0.0][rng.below(4)]);
+        }
+        every_level(|engine| {
+            let (before, after) = (clean.run(engine), spoiled.run(engine));
+            for (row, _) in bad.iter().enumerate().filter(|(_, bad)| !**bad) {
+                assert_eq!(before.row_bits(row), after.row_bits(row), "{} query {row} {clean:?}", engine.level());
+            }
+        });
+    }
+
+    /// A bias of -inf hides a key as a mask does.
+    #[test]
+    fn a_bias_of_minus_infinity_is_a_mask(draw in draws(40), (rows, size) in rows(60, 200), one_in in 1_usize..6, seed: u64) {
+        let mut draw = draw;
+        (draw.terms.bias, draw.sight.mask) = (false, None);
+        let Some(open) = moderate(draw, rows, size) else { return Ok(()) };
+        let spans = open.form.spans(open.n_q(), open.n_k());
+        let sizes = [spans.len(), open.form.heads, open.n_q(), open.n_k()];
+        let hidden = |[s, h, i, j]: [usize; 4]| {
+            Rng::new(seed ^ (((s * 31 + h) * 1009 + i) * 10_007 + j) as u64).below(one_in + 1) == 0
+        };
+        let by_mask = Form { mask: Some(Broadcast::new(sizes, Layout::FULL, true, |at| !hidden(at))), ..open.form.clone() };
+        let weight = |at| if hidden(at) { f32::NEG_INFINITY } else { 0.0 };
+        let by_bias = Form { bias: Some(Broadcast::new(sizes, Layout::FULL, 0.0, weight)), ..open.form.clone() };
+        let truth = Problem { form: by_mask, ..open.clone() };
+        let truths = Truths::of(&truth);
+        let problem = Problem { form: by_bias, ..open };
+        every_level(|engine| problem.run(engine).check(&format!("{} {problem:?}", engine.level()), truths.at(engine)));
+    }
+}

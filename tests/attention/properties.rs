@@ -1,0 +1,144 @@
+//! Attention against the naive f64 one: every level, random shapes, the product of all options.
+
+use crate::common::attend::draw::{Draw, draws, rows};
+use crate::common::attend::form::{Form, Rows};
+use crate::common::attend::{Problem, Truths, bound as attend_bound};
+use crate::common::data::{Rng, dimension};
+use crate::common::memory::Strided;
+use crate::common::oracle::Mat;
+use crate::common::stored::Stored;
+use crate::common::{bound, cases, every_level};
+use proptest::prelude::*;
+use selfattn::Attention;
+
+proptest! {
+    #![proptest_config(cases(600))]
+
+    #[test]
+    fn all_options_together_are_within_the_bound(draw in draws(70), (rows, size) in rows(60, 300)) {
+        draw.problem(rows, size).check();
+    }
+
+    /// Few queries over many keys: where a decoder spends its time.
+    #[test]
+    fn few_queries_over_many_keys_are_within_the_bound(draw in draws(130), n_q in 1_usize..4, n_k in 200_usize..1500) {
+        draw.problem(Rows::One, [n_q, n_k]).check();
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(200))]
+
+    /// Values of f16 and bf16 are widened as they are read: the bits are those of the same numbers in f32. Where bf16 is
+    /// multiplied in pairs, they are not.
+    #[test]
+    fn narrow_types_have_the_bits_of_the_widened(draw in draws(70), (rows, size) in rows(60, 200)) {
+        let problem = draw.problem(rows, size);
+        let widened = problem.widened();
+        every_level(|engine| {
+            if problem.arithmetic(engine) == attend_bound::Arithmetic::Widened {
+                let [narrow, wide] = [&problem, &widened].map(|problem| problem.run(engine).bits());
+                assert_eq!(narrow, wide, "{} {problem:?}", engine.level());
+            }
+        });
+    }
+
+    /// A query by itself may be computed in another way than in a block, but not to another result.
+    #[test]
+    fn a_query_alone_is_within_the_bound_of_it_among_others(draw in draws(70), n_q in 1_usize..60, n_k in dimension(300), pick: usize) {
+        let i = pick % n_q;
+        let all = draw.problem(Rows::One, [n_q, n_k]);
+        let mut alone = all.clone();
+        let q = all.q.mat().rows(i, 1);
+        alone.q = Stored::of(all.q.dtype(), &q);
+        let form = &mut alone.form;
+        // Its place among the keys; before the first there is no offset for it.
+        let place = all.form.query_offset.map_or((n_k + i).checked_sub(n_q), |offset| offset.checked_add(i));
+        prop_assume!(place.is_some());
+        form.query_offset = place;
+        if let Some(bias) = &mut form.bias && !bias.data.is_empty() {
+            bias.data.drain(..i * bias.strides[2]);
+        }
+        if let Some(mask) = &mut form.mask && !mask.data.is_empty() {
+            mask.data.drain(..i * mask.strides[2]);
+        }
+        let truths = Truths::of(&all);
+        every_level(|engine| {
+            let (together, apart, truth) = (all.run(engine), alone.run(engine), truths.at(engine));
+            // Each is within the bound of the truth, so they are within twice the bound of each other.
+            let row = |mat: &Mat| mat.rows(i, 1);
+            let what = format!("{} query {i} of {all:?}", engine.level());
+            let check = |apart: Mat, together: Mat, bounds: &Mat| {
+                bound::assert_within(&what, &apart, &row(&together), &row(bounds).map(|bound| 2.0 * bound));
+            };
+            check(apart.out.mat(), together.out.mat(), &truth.bounds.out);
+            check(apart.lse.mat(), together.lse.mat(), &truth.bounds.lse);
+        });
+    }
+
+    #[test]
+    fn the_weights_of_a_query_are_within_the_bound(
+        head_dim in 1_usize..80, n_k in dimension(300), gap in 0_usize..3, scale in 0.05_f32..2.0, seed: u64,
+    ) {
+        let mut rng = Rng::new(seed);
+        let q = Strided::dense(1, head_dim, |_, _| 3.0 * rng.unit());
+        let k = Strided::new(n_k, head_dim, gap, 1, |_, _| rng.unit());
+        let mut problem = Problem::of(q.clone(), k.clone(), Strided::dense(n_k, 1, |_, _| 0.0));
+        problem.form.scale = scale.into();
+        let (form, x) = (&problem.form, problem.inputs());
+        let logits = form.seen(&x, &form.spans(1, n_k)[0], crate::common::attend::form::Place { head: 0, query: 0 });
+        let row = |data: Vec<f64>| Mat { rows: 1, cols: n_k, data };
+        let expected = row(crate::common::oracle::softmax(&logits.iter().map(|(_, x)| *x).collect::<Vec<f64>>()));
+        let bounds = row(attend_bound::weights(form, &x, 0));
+        let options = Attention::new(1, head_dim).scale(scale);
+        every_level(|engine| {
+            let mut out = Strided::unwritten(1, n_k, 0, 1);
+            engine.attention_weights(&options, q.view().row(0), k.view(), out.view_mut().row_mut(0)).unwrap();
+            bound::assert_within(&format!("{} {n_k} x {head_dim}", engine.level()), &out.mat(), &expected, &bounds);
+            out.assert_guards();
+        });
+    }
+}
+
+/// All sizes around a block of queries and around a block of keys, causal and not.
+#[test]
+fn every_tail_of_queries_and_keys() {
+    let lanes = selfattn::Level::detect().lanes();
+    for n in 0..=4 * lanes + 1 {
+        for causal in [false, true] {
+            let mut draw = Draw { value_dim: 3, scale: Some(1.0), gap: 1, ..Draw::plain(1, 5, n as u64) };
+            draw.sight.causal = causal;
+            for size in [[n, n], [n, 7], [7, n], [n, 133], [2, 2 * n + 100]] {
+                draw.problem(Rows::One, size).check();
+            }
+        }
+    }
+}
+
+/// Every dimension of a head up to 256, of keys and of values, in every type.
+#[test]
+fn every_tail_of_dimensions() {
+    for dim in 1..=256 {
+        let types = [(); 3].map(|()| crate::common::stored::DTYPES[dim % 3]);
+        let mut draw = Draw { value_dim: 257 - dim, types, gap: dim % 5, ..Draw::plain(1, dim, dim as u64) };
+        draw.group = 1 + dim % 2;
+        draw.sight.causal = dim % 4 < 2;
+        draw.problem(Rows::One, [1 + dim % 7, 5 + dim % 9]).check();
+    }
+}
+
+#[test]
+fn the_defaults_are_what_they_are_documented_to_be() {
+    for dim in [1, 2, 24] {
+        let problem = Draw::plain(3, dim, 2).problem(Rows::One, [9, 11]);
+        let said = Form { scale: f64::from(1.0 / (dim as f32).sqrt()), ..problem.form.clone() };
+        every_level(|engine| {
+            let options = said.options().kv_heads(3).value_dim(dim).window(None, None).causal(false).query_offset(2);
+            let mut answer = problem.unwritten();
+            let [q, k, v] = [&problem.q, &problem.k, &problem.v].map(Stored::matrix);
+            let mut scratch = problem.scratch(engine);
+            engine.attention(&options, q, k, v, answer.out.view_mut(), &mut scratch).unwrap();
+            assert_eq!(answer.out.bits(), problem.run(engine).out.bits(), "{} {dim}", engine.level());
+        });
+    }
+}

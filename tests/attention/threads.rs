@@ -1,0 +1,115 @@
+//! What the bits of attention do not depend on: the number of threads, how a batch is split, the state of the scratch.
+
+use crate::common::attend::Problem;
+use crate::common::attend::broadcast::Broadcast;
+use crate::common::attend::draw::{draws, rows};
+use crate::common::attend::form::{Form, Rows, Span};
+use crate::common::memory::Bytes;
+use crate::common::pools::every_pool;
+use crate::common::stored::Stored;
+use crate::common::{cases, every_level};
+use proptest::prelude::*;
+
+fn assert_same_with_every_pool(problem: &Problem) {
+    every_level(|engine| {
+        let expected = problem.run(engine).bits();
+        for (name, pool) in &every_pool() {
+            let engine = engine.with_pool(&**pool);
+            assert_eq!(problem.run(engine).bits(), expected, "{engine:?} {name} {problem:?}");
+        }
+    });
+}
+
+/// The rows of one sequence by themselves, the keys followed by `padding` that is no number.
+fn alone(all: &Problem, span: &Span, padding: Option<usize>) -> Problem {
+    let part = |x: &Stored, start: usize, len: usize, padding: usize| {
+        let mat = x.mat();
+        Stored::new(x.dtype(), [len + padding, mat.cols], 1, 2, |i, j| {
+            if i < len { mat[(start + i, j)] as f32 } else { f32::NAN }
+        })
+    };
+    let [queries, keys] = [&span.queries, &span.keys];
+    let keys = |x: &Stored| part(x, keys.start, keys.len(), padding.unwrap_or(0));
+    let rows = padding.map_or(Rows::One, |_| Rows::Padded(vec![span.keys.len()]));
+    let form = Form { rows, bias: all.form.bias.clone(), mask: all.form.mask.clone(), ..all.form.clone() };
+    let mut alone =
+        Problem { form, q: part(&all.q, queries.start, queries.len(), 0), k: keys(&all.k), v: keys(&all.v) };
+    from_sequence(&mut alone.form.bias, span.sequence);
+    from_sequence(&mut alone.form.mask, span.sequence);
+    alone
+}
+
+/// The elements of that sequence and of those after it.
+fn from_sequence<T>(broadcast: &mut Option<Broadcast<T>>, sequence: usize) {
+    if let Some(broadcast) = broadcast {
+        let skipped = (sequence * broadcast.strides[0]).min(broadcast.data.len());
+        broadcast.data.drain(..skipped);
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(60))]
+
+    #[test]
+    fn threads_do_not_change_a_bit(draw in draws(70), (rows, size) in rows(150, 300)) {
+        assert_same_with_every_pool(&draw.problem(rows, size));
+    }
+
+    /// Keys may be split among threads when there are few queries; where, must not depend on how many threads there are.
+    #[test]
+    fn threads_do_not_change_a_bit_of_few_queries_over_many_keys(draw in draws(130), n_q in 1_usize..4, n_k in 500_usize..5000) {
+        assert_same_with_every_pool(&draw.problem(Rows::One, [n_q, n_k]));
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(200))]
+
+    /// A sequence has the same bits alone, among others, and padded.
+    #[test]
+    fn a_sequence_alone_has_the_bits_it_has_among_others(draw in draws(70), (rows, size) in rows(60, 200), padding in 0_usize..20) {
+        let all = draw.problem(rows, size);
+        every_level(|engine| {
+            let together = all.run(engine);
+            for span in all.form.spans(all.n_q(), all.n_k()) {
+                let rows = span.queries.clone().map(|i| together.row_bits(i));
+                let bits: [Vec<u32>; 2] = rows.fold([(); 2].map(|()| Vec::new()), |[out, lse], [more, sums]| {
+                    [[out, more].concat(), [lse, sums].concat()]
+                });
+                for padding in [None, Some(padding)] {
+                    let alone = alone(&all, &span, padding);
+                    assert_eq!(alone.run(engine).bits(), bits, "{} {padding:?} {span:?} {all:?}", engine.level());
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn the_state_of_the_scratch_has_no_influence(draw in draws(70), (rows, size) in rows(150, 150)) {
+        let problem = draw.problem(rows, size);
+        every_level(|engine| {
+            let needed = engine.attention_scratch(&problem.form.options()).unwrap();
+            let mut clean = Bytes::new(needed, 0);
+            clean.fill(0);
+            let expected = problem.run_in(engine, &mut clean).bits();
+            for misalignment in [0, 1, 2, 4, 63] {
+                let mut dirty = Bytes::new(needed, misalignment);
+                assert_eq!(problem.run_in(engine, &mut dirty).bits(), expected, "{} +{misalignment}", engine.level());
+            }
+        });
+    }
+}
+
+#[test]
+fn the_scratch_does_not_depend_on_queries_keys_or_heads() {
+    let small = Form::new(1, 64);
+    every_level(|engine| {
+        let bytes = |form: &Form| engine.attention_scratch(&form.options()).unwrap();
+        let many = Form { rows: Rows::Packed(vec![1 << 20; 7]), ..small.clone() };
+        assert_eq!(bytes(&small), bytes(&many), "{}", engine.level());
+        assert_eq!(bytes(&small), bytes(&Form { heads: 16, kv_heads: 16, ..small.clone() }), "{}", engine.level());
+        assert!(bytes(&small) <= 64 << 10, "{} {}", engine.level(), bytes(&small));
+        let fewer = Form { key_block: Some(1), ..small.clone() };
+        assert!(bytes(&fewer) < bytes(&small), "{} {}", engine.level(), bytes(&fewer));
+    });
+}
