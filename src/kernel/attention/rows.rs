@@ -17,6 +17,9 @@ use crate::simd::{Simd, math};
 /// Registers of sums that are kept at a time, on levels with 16 registers as well.
 const SUMS: usize = 8;
 
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
 /// Products row by row.
 pub(crate) struct Rows;
 
@@ -159,10 +162,20 @@ unsafe fn scores<S: Simd, E: Load, const R: usize>(block: &Block<'_, S>, k: Stri
         let count = (keys - start).min(at_once);
         // SAFETY: the keys exist, and their lines.
         unsafe {
-            let ahead = k.at(start + block.keys, 0);
-            for key in 0..count {
-                let to = partial.as_mut_ptr().add(key * R * S::LANES);
-                partial_scores::<S, E, R>(block, k.at(start + key, 0).ptr, to, ahead.at(key, 0).ptr);
+            let k = k.at(start, 0);
+            let to = partial.as_mut_ptr();
+            // Two keys at a time, so that a register of queries is loaded for both; four, if that is not enough to do.
+            let step = if R == 1 { 4 } else { 2 };
+            let whole = count - count % step;
+            for key in (0..whole).step_by(step) {
+                if R == 1 {
+                    partial_scores::<S, E, R, 4>(block, k.at(key, 0), to.add(key * R * S::LANES));
+                } else {
+                    partial_scores::<S, E, R, 2>(block, k.at(key, 0), to.add(key * R * S::LANES));
+                }
+            }
+            for key in whole..count {
+                partial_scores::<S, E, R, 1>(block, k.at(key, 0), to.add(key * R * S::LANES));
             }
             s.store(sums.as_mut_ptr(), sum_each(s, &partial));
             for key in 0..count {
@@ -173,28 +186,62 @@ unsafe fn scores<S: Simd, E: Load, const R: usize>(block: &Block<'_, S>, k: Stri
     }
 }
 
-/// One key's products with each query, a register each whose lanes are still to be added up.
+/// The products of `K` keys with `R` queries, a register each whose lanes are still to be added up.
 #[inline(always)]
-unsafe fn partial_scores<S: Simd, E: Load, const R: usize>(
+unsafe fn partial_scores<S: Simd, E: Load, const R: usize, const K: usize>(
     block: &Block<'_, S>,
-    key: *const E,
+    k: Strided<E>,
     to: *mut f32,
-    ahead: *const E,
 ) {
     let (s, d) = (block.s, block.head.heads.d);
     let stride = d.next_multiple_of(S::LANES);
-    // SAFETY: the key and the rows of queries have `d` elements, the latter up to whole registers.
+    let mut sums = [[s.splat(0.0); R]; K];
+    // SAFETY: the keys and the rows of queries have `d` elements, the latter up to whole registers.
     unsafe {
-        let mut sums = [[s.splat(0.0); R]; 2];
-        for (i, (at, count)) in registers::<S>(d).enumerate() {
-            let x = load(s, key.add(at), count);
-            s.prefetch(ahead.wrapping_add(at).cast());
-            let sums = &mut sums[i % 2];
-            *sums = each!(x; R, r => s.fma(x, s.load(block.buffers.queries.add(r * stride + at)), sums[r]));
+        for key in 0..K {
+            prefetch(s, k.at(key + block.keys, 0).ptr, d);
         }
-        for r in 0..R {
-            s.store(to.add(r * S::LANES), s.add(sums[0][r], sums[1][r]));
+        for at in (0..d - d % S::LANES).step_by(S::LANES) {
+            let x = each!(s.splat(0.0); K, key => E::load(s, k.at(key, at).ptr));
+            multiply_add(block, &mut sums, x, stride, at);
         }
+        if !d.is_multiple_of(S::LANES) {
+            let at = d - d % S::LANES;
+            let x = each!(s.splat(0.0); K, key => E::load_first(s, k.at(key, at).ptr, d % S::LANES));
+            multiply_add(block, &mut sums, x, stride, at);
+        }
+        for (key, sums) in sums.into_iter().enumerate() {
+            for (r, sum) in sums.into_iter().enumerate() {
+                s.store(to.add((key * R + r) * S::LANES), sum);
+            }
+        }
+    }
+}
+
+/// Registers of `K` keys times those of `R` queries from column `at` on.
+#[inline(always)]
+unsafe fn multiply_add<S: Simd, const R: usize, const K: usize>(
+    block: &Block<'_, S>,
+    sums: &mut [[S::F32; R]; K],
+    x: [S::F32; K],
+    stride: usize,
+    at: usize,
+) {
+    let s = block.s;
+    for r in 0..R {
+        // SAFETY: the queries are rows of whole registers.
+        let q = unsafe { s.load(block.buffers.queries.add(r * stride + at)) };
+        for (sums, &x) in sums.iter_mut().zip(&x) {
+            sums[r] = s.fma(q, x, sums[r]);
+        }
+    }
+}
+
+/// Asks for the cache lines of `count` elements.
+#[inline(always)]
+fn prefetch<S: Simd, E>(s: S, p: *const E, count: usize) {
+    for at in (0..count * size_of::<E>()).step_by(LINE) {
+        s.prefetch(p.cast::<u8>().wrapping_add(at));
     }
 }
 
@@ -250,15 +297,12 @@ unsafe fn accumulate_columns<S: Simd, E: Load, const R: usize, const C: usize>(
     let count = if C == 1 { (dv - at).min(S::LANES) } else { S::LANES };
     // SAFETY: the values exist, their lines of exponentials, and the output up to whole registers.
     unsafe {
-        let output = block.buffers.output.add(at);
-        let mut sums = each!([s.splat(0.0); C]; R, r => each!(s.splat(0.0); C, c => s.load(output.add(r * stride + c * S::LANES))));
+        // A sum of its own for each block: one chain over all keys would round more.
+        let mut sums = [[s.splat(0.0); C]; R];
         for key in 0..keys {
             let value = v.at(key, at).ptr;
-            let ahead = v.at(key + block.keys, at).ptr;
+            prefetch(s, v.at(key + block.keys, at).ptr, C * S::LANES);
             let x = each!(s.splat(0.0); C, c => load(s, value.add(c * S::LANES), count));
-            for c in 0..C {
-                s.prefetch(ahead.wrapping_add(c * S::LANES).cast());
-            }
             let p = block.at(block.buffers.scores, line + key, 0);
             for (r, sums) in sums.iter_mut().enumerate() {
                 let p = s.splat(*p.add(r));
@@ -267,7 +311,8 @@ unsafe fn accumulate_columns<S: Simd, E: Load, const R: usize, const C: usize>(
         }
         for (r, sums) in sums.into_iter().enumerate() {
             for (c, sum) in sums.into_iter().enumerate() {
-                s.store(output.add(r * stride + c * S::LANES), sum);
+                let output = block.buffers.output.add(at + r * stride + c * S::LANES);
+                s.store(output, s.add(s.load(output), sum));
             }
         }
     }
@@ -277,19 +322,19 @@ unsafe fn accumulate_columns<S: Simd, E: Load, const R: usize, const C: usize>(
 #[inline(always)]
 unsafe fn accumulate_masked<S: Simd, E: Load>(block: &Block<'_, S>, v: Strided<E>, keys: usize, line: usize) {
     let (s, dv) = (block.s, block.head.heads.dv);
-    for key in 0..keys {
-        for row in 0..block.pairs.len() {
+    for row in 0..block.pairs.len() {
+        for (at, count) in registers::<S>(dv) {
+            let mut sum = s.splat(0.0);
             // SAFETY: the values exist, their lines of exponentials, and the output.
             unsafe {
-                let p = *block.at(block.buffers.scores, line + key, 0).add(row);
-                if p < 0.0 {
-                    continue;
+                for key in 0..keys {
+                    let p = *block.at(block.buffers.scores, line + key, 0).add(row);
+                    if p >= 0.0 || p.is_nan() {
+                        sum = s.fma(load(s, v.at(key, at).ptr, count), s.splat(p), sum);
+                    }
                 }
-                let output = block.buffers.output.add(row * dv.next_multiple_of(S::LANES));
-                for (at, count) in registers::<S>(dv) {
-                    let sum = s.fma(load(s, v.at(key, at).ptr, count), s.splat(p), s.load(output.add(at)));
-                    s.store(output.add(at), sum);
-                }
+                let output = block.buffers.output.add(row * dv.next_multiple_of(S::LANES) + at);
+                s.store(output, s.add(s.load(output), sum));
             }
         }
     }
