@@ -5,6 +5,7 @@ mod fixed;
 mod heat;
 mod learned;
 mod nearness;
+mod pictures;
 mod report;
 mod show;
 mod words;
@@ -20,7 +21,9 @@ use crate::output::{print, print_json};
 use crate::run::with_runner;
 use crate::terminal::Terminal;
 use attention::Trace;
+pub use fixed::{similarities, square};
 use learned::Focus;
+use pictures::Pictures;
 use report::{Report, WordInfo};
 use words::Word;
 
@@ -36,11 +39,17 @@ pub struct Shown {
 
 pub fn run(args: &ExplainArgs) -> Result<()> {
     let text = input::whole(args.text.as_deref(), args.input.as_deref())?;
+    let pictures = Pictures::create(&args.pictures)?;
     let (report, words) = with_runner(&args.model, &args.machine, &args.length, |model, runner| {
         explain(args, text.trim(), model, runner)
     })?;
+    let drawn = !pictures.is_empty();
+    pictures.write(&report)?;
     if args.json {
         return print_json(&report);
+    }
+    if drawn {
+        return Ok(());
     }
     print(&show::text(&report, &words, args.k.get(), Terminal::stdout()))
 }

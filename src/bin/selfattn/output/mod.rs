@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::args::Format;
 use crate::error::{Failure, Result};
 use npy::NpyWriter;
-use whole_file::WholeFile;
+pub use whole_file::WholeFile;
 
 /// Where vectors go, and how.
 pub enum Sink {
