@@ -3,6 +3,7 @@
 use super::report::Report;
 use crate::args::PictureArgs;
 use crate::error::Result;
+use crate::picture::page::{self, data::Page};
 use crate::picture::{Format, HeatMap, Output};
 
 /// The pictures that were asked for.
@@ -20,11 +21,12 @@ impl Pictures {
         self.0.is_empty()
     }
 
-    pub fn write(self, report: &Report) -> Result<()> {
+    /// `page` is there if a page was asked for.
+    pub fn write(self, report: &Report, page: Option<&Page>) -> Result<()> {
         for output in self.0 {
-            match output.format {
-                Format::Html => output.write(b"")?,
-                Format::Png | Format::Svg => output.write_heat_map(&heat_map(report))?,
+            match (output.format, page) {
+                (Format::Html, Some(page)) => output.write(page::html(page)?.as_bytes())?,
+                _ => output.write_heat_map(&heat_map(report))?,
             }
         }
         Ok(())

@@ -48,6 +48,8 @@ fn load() -> Database {
     faces.sort_by_key(|face| !face.families.iter().any(|(name, _)| name.contains("Sans")));
     let mut fonts = Database::new();
     fonts.load_font_data(BUNDLED.to_vec());
-    faces.into_iter().for_each(|face| drop(fonts.push_face_info(face)));
+    for face in faces {
+        fonts.push_face_info(face);
+    }
     fonts
 }

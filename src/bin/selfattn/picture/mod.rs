@@ -4,7 +4,8 @@ mod colour;
 mod font;
 mod heatmap;
 mod matrix_image;
-mod pca;
+pub mod page;
+pub mod pca;
 mod raster;
 
 use std::io::Write;
