@@ -113,15 +113,16 @@ class Browser:
         assert "exceptionDetails" not in result, f"{script}: {result['exceptionDetails']}"
         return result["result"].get("value")
 
+    def frame(self):
+        """Waits until what was asked for is drawn."""
+        self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
     def middle(self, selector, index=0):
         """Scrolls an element into view and returns where it is."""
-        box = self.run(f"""(() => {{
-            const node = document.querySelectorAll({json.dumps(selector)})[{index}];
-            node.scrollIntoView({{block: "center"}});
-            const {{left, top, width, height}} = node.getBoundingClientRect();
-            return [left + width / 2, top + height / 2];
-        }})()""")
-        return box
+        node = f"document.querySelectorAll({json.dumps(selector)})[{index}]"
+        self.run(f"{node}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
+        self.frame()
+        return self.run(f"(({{left, top, width, height}}) => [left + width / 2, top + height / 2])({node}.getBoundingClientRect())")
 
     def point(self, x, y):
         self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
@@ -144,4 +145,4 @@ class Browser:
         path.write_bytes(base64.b64decode(picture["data"]))
 
 
-KEYS = {"Tab": 9, "Enter": 13, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
+KEYS = {"Tab": 9, "Home": 36, "Enter": 13, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}

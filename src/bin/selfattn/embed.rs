@@ -8,7 +8,7 @@ use crate::args::{EmbedArgs, Format};
 use crate::error::Result;
 use crate::input::{Source, Text};
 use crate::model::Model;
-use crate::output::{Sink, npy_needs_file};
+use crate::output::{Sink, distinct, npy_needs_file};
 use crate::plot::Plot;
 use crate::progress::Progress;
 use crate::run::with_runner;
@@ -18,6 +18,7 @@ pub fn run(args: &EmbedArgs) -> Result<()> {
     if args.format == Format::Npy && args.out.is_none() {
         return Err(npy_needs_file());
     }
+    distinct(&[args.out.as_deref(), args.plot.as_deref()])?;
     let mut source = Source::new(args.texts.clone(), args.input.as_deref())?;
     let mut plot = args.plot.as_deref().map(Plot::create).transpose()?;
     with_runner(&args.model, &args.machine, &args.length, |model, runner| {

@@ -3,6 +3,7 @@
 use super::report::Report;
 use crate::args::PictureArgs;
 use crate::error::Result;
+use crate::output::distinct;
 use crate::picture::page::{self, data::Page};
 use crate::picture::{Format, HeatMap, Output};
 
@@ -12,6 +13,7 @@ pub struct Pictures(Vec<Output>);
 impl Pictures {
     /// Opens their files.
     pub fn create(args: &PictureArgs) -> Result<Self> {
+        distinct(&[args.html.as_deref(), args.png.as_deref(), args.svg.as_deref()])?;
         let wanted = [(Format::Html, &args.html), (Format::Png, &args.png), (Format::Svg, &args.svg)];
         let open = wanted.into_iter().filter_map(|(format, path)| Some(Output::create(format, path.as_deref()?)));
         Ok(Self(open.collect::<Result<_>>()?))

@@ -64,6 +64,17 @@ impl Sink {
     }
 }
 
+/// Refuses one name for two outputs: the second would replace the first.
+pub fn distinct(paths: &[Option<&Path>]) -> Result<()> {
+    let named: Vec<&Path> = paths.iter().flatten().copied().filter(|path| *path != Path::new("/dev/null")).collect();
+    match (1..named.len()).find(|&i| named[..i].contains(&named[i])) {
+        Some(i) => {
+            Err(Failure::usage(format!("{} is named twice: give each output a file of its own", named[i].display())))
+        }
+        None => Ok(()),
+    }
+}
+
 /// The refusal of binary data on a terminal; and a pipe cannot be given its length afterwards.
 pub fn npy_needs_file() -> Failure {
     Failure::usage("--format npy needs --out FILE")

@@ -151,3 +151,44 @@ impl Weights {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attention(words: usize, matrices: usize, row: usize) -> (Attention, Vec<f32>, Vec<f32>) {
+        let mut weights = Weights::new(words, matrices);
+        let matrix: Vec<f32> = (0..row * row).map(|k| ((k * 7919) % 1009) as f32 / 1009.0 / row as f32).collect();
+        let rest = vec![0.25; row];
+        for _ in 0..matrices {
+            weights.add(&matrix, row, &rest);
+        }
+        let (kept, rest) = (weights.weights.clone(), weights.rest.clone());
+        (weights.finish([1, matrices - 1], (0, None), Vec::new()), kept, rest)
+    }
+
+    #[test]
+    fn few_weights_are_kept_whole() {
+        let (attention, kept, rest) = attention(5, 2, 5);
+        assert_eq!((attention.kept, attention.columns, kept.len(), rest), (5, None, 50, vec![0.25; 10]));
+    }
+
+    #[test]
+    fn of_many_the_largest() {
+        let (n, matrices) = (400, 20);
+        let (attention, kept, _) = attention(n, matrices, n);
+        let k = attention.kept;
+        assert!(attention.columns.is_some() && kept.len() == n * matrices * k && 2 * kept.len() <= WEIGHTS, "{k}");
+        let mut row: Vec<f32> = (0..n).map(|j| ((j * 7919) % 1009) as f32 / 1009.0 / n as f32).collect();
+        row.sort_by(|a, b| b.total_cmp(a));
+        assert_eq!(kept[..k], row[..k]);
+    }
+
+    #[test]
+    fn words_that_are_left_out_count_as_rest() {
+        let (attention, kept, rest) = attention(3, 1, 5);
+        assert_eq!((attention.kept, kept.len(), rest.len()), (3, 9, 3));
+        let out = |i: usize| (3..5).map(|j| (((i * 5 + j) * 7919) % 1009) as f32 / 1009.0 / 5.0).sum::<f32>();
+        (0..3).for_each(|i| assert!((rest[i] - 0.25 - out(i)).abs() < 1e-6));
+    }
+}
