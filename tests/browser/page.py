@@ -127,7 +127,7 @@ def a_matrix_tells_its_values(browser, report, words):
 def tells(browser, words, matrix, i, j):
     text = browser.run("document.querySelector('#tip').textContent").replace("\u2212", "-")
     names, value = text.replace("\u2068", "").replace("\u2069", "").rsplit(None, 1)
-    assert names == f"{words[i]} → {words[j]}" and not browser.run("document.querySelector('#tip').hidden"), text
+    assert names == f"{words[i]} → {words[j]}:" and not browser.run("document.querySelector('#tip').hidden"), text
     assert abs(float(value) - matrix[i][j]) <= 0.00052, f"{value} for {matrix[i][j]}"
 
 

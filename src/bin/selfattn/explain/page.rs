@@ -83,17 +83,17 @@ impl Study<'_> {
         self.words.len().min(WORDS)
     }
 
-    /// The word of `--from`; or else the one that `--near` shows to have changed most; or else the one that looks hardest
-    /// at another.
+    /// The word of `--from`; or else the one that `--near` shows to have changed most; or else the one that the others look at
+    /// most.
     fn focus(&self) -> usize {
         let n = self.shown();
         let asked = self.report.from.as_ref().map(|from| from.index).filter(|&index| index < n);
         let compared = !self.report.contextual.near.is_empty();
         let change = |i: usize| self.report.contextual.words[i].change.iter().map(|x| x.abs()).fold(0.0, f32::max);
         let weights = &self.report.attention.weights;
-        let look = |i: usize| (0..n).filter(|&j| j != i).map(|j| weights[i][j]).fold(0.0, f32::max);
+        let looks = |i: usize| (0..n).filter(|&j| j != i).map(|j| weights[j][i]).sum();
         let largest = |of: &dyn Fn(usize) -> f32| (0..n).max_by(|&a, &b| of(a).total_cmp(&of(b))).unwrap_or(0);
-        asked.unwrap_or_else(|| if compared { largest(&change) } else { largest(&look) })
+        asked.unwrap_or_else(|| if compared { largest(&change) } else { largest(&looks) })
     }
 
     fn vectors(&self, runner: &mut Runner<'_, '_, '_>) -> Result<Vectors> {

@@ -8,6 +8,7 @@ const grid = {
 
   build() {
     this.box.style.setProperty("--columns", heads + 1);
+    this.box.style.setProperty("--thumb", heads > 8 ? "2.6rem" : "4.2rem");
     const titles = Array.from({ length: heads }, (_, head) => element("span", { class: "title", "aria-hidden": "true" }, head));
     this.box.append(element("span", { class: "title corner", "aria-hidden": "true" }, "head"), ...titles, element("span", { class: "title", "aria-hidden": "true" }, "mean"));
     this.buttons = [];

@@ -55,7 +55,7 @@ class Matrix {
     this.left = Math.ceil(widest + 10);
     const lean = widest * Math.SQRT1_2;
     const cell = (room - this.left - 6 - Math.min(lean, 60)) / n;
-    this.cell = Math.max(n > MANY ? 2 : 9, Math.min(60, Math.floor(cell)));
+    this.cell = Math.max(n > MANY ? 2 : 9, Math.min(n <= FEW ? 80 : 60, Math.floor(cell)));
     this.leaning = widest > this.cell - 6;
     this.top = Math.ceil(this.leaning ? lean + 14 : 24);
     this.side = this.cell * n;
@@ -114,7 +114,7 @@ class Matrix {
     const { left, top, cell, side } = this;
     pen.strokeStyle = style("--accent");
     pen.lineWidth = 2;
-    pen.strokeRect(left, top + word() * cell, side, cell);
+    pen.strokeRect(left - 1, top + word() * cell - 1, side + 2, cell + 2);
     if (!this.cursor) return;
     const [i, j] = this.cursor;
     pen.strokeStyle = style("--ink");
@@ -135,7 +135,7 @@ class Matrix {
 
   text([i, j]) {
     const value = this.values[i * n + j];
-    return `${wordText(i)} → ${wordText(j)}  ${this.sparse && value === 0 ? "too small to be kept" : weight(value)}`;
+    return `${wordText(i)} → ${wordText(j)}: ${this.sparse && value === 0 ? "too small to be kept" : weight(value)}`;
   }
 
   move(cell) {

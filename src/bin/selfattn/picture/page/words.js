@@ -23,7 +23,7 @@ const plane = {
     const all = [...before, ...after, ...near];
     const ends = axis => [Math.min(...all.map(p => p[axis])), Math.max(...all.map(p => p[axis]))];
     const [x, y] = [ends(0), ends(1)];
-    const room = { left: 46, right: 58, top: 22, bottom: 42 };
+    const room = { left: 54, right: 58, top: 22, bottom: 42 };
     const inner = [this.width - room.left - room.right, this.height - room.top - room.bottom];
     const span = Math.max((x[1] - x[0]) / inner[0], (y[1] - y[0]) / inner[1]) || 1;
     const middle = [(x[0] + x[1]) / 2, (y[0] + y[1]) / 2];
