@@ -5,11 +5,13 @@ use maud::{Markup, PreEscaped, html};
 use super::colour::{self, Rgb};
 use super::font::{self, FAMILY};
 use super::matrix_image;
-use crate::error::Result;
+use crate::error::{Failure, Result};
 use crate::terminal::{clip, rounded};
 
 /// Rows and columns up to which each cell is a shape of its own, with its value as a tooltip; above, one image has them all.
 const SHAPES: usize = 48;
+/// Rows and columns at most: at 6 pixels a cell, of 4 bytes each, a PNG takes 150 MB of memory while it is drawn.
+const LARGEST: usize = 1024;
 /// Characters of a label at most.
 const LABEL: usize = 40;
 /// Cells at least this wide have their number in them.
@@ -66,6 +68,12 @@ struct Layout {
 impl HeatMap<'_> {
     /// The picture. Its size is bounded: by that of its labels, 2,304 cells and an image of the rest.
     pub fn svg(&self) -> Result<String> {
+        let n = self.rows.len();
+        if n > LARGEST {
+            return Err(Failure::failed(format!(
+                "a picture has room for {LARGEST} words, not for {n}: shorten the text"
+            )));
+        }
         let rows = labels(&self.rows);
         let columns = if self.named_columns { rows.clone() } else { (1..=rows.len()).map(|i| i.to_string()).collect() };
         let layout = self.layout(&rows, &columns)?;
