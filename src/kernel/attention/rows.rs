@@ -228,12 +228,10 @@ unsafe fn multiply_add<S: Simd, const R: usize, const K: usize>(
     at: usize,
 ) {
     let s = block.s;
-    for r in 0..R {
-        // SAFETY: the queries are rows of whole registers.
-        let q = unsafe { s.load(block.buffers.queries.add(r * stride + at)) };
-        for (sums, &x) in sums.iter_mut().zip(&x) {
-            sums[r] = s.fma(q, x, sums[r]);
-        }
+    // SAFETY: the queries are rows of whole registers.
+    let q = unsafe { each!(s.splat(0.0); R, r => s.load(block.buffers.queries.add(r * stride + at))) };
+    for (sums, &x) in sums.iter_mut().zip(&x) {
+        *sums = each!(x; R, r => s.fma(q[r], x, sums[r]));
     }
 }
 
@@ -399,8 +397,8 @@ impl<S: Simd> Block<'_, S> {
         let this = self.as_partial();
         // SAFETY: both are as long as `Partial::len` says.
         unsafe {
-            let state = |partial: Partial| [s.load(partial.state), s.load(partial.state.add(S::LANES))];
-            let ([max, sum], [other_max, other_sum]) = (state(this), state(other));
+            let (max, sum) = (s.load(this.state), s.load(this.state.add(S::LANES)));
+            let (other_max, other_sum) = (s.load(other.state), s.load(other.state.add(S::LANES)));
             let new = s.max(max, other_max);
             let finite = finite_max(s, new);
             let [factor, other_factor] = each!(new; 2, i => math::exp2(s, s.sub([max, other_max][i], finite)));
@@ -409,8 +407,9 @@ impl<S: Simd> Block<'_, S> {
             let mut factors = [[0.0_f32; MAX_LANES]; 2];
             s.store(factors[0].as_mut_ptr(), factor);
             s.store(factors[1].as_mut_ptr(), other_factor);
-            for row in 0..self.pairs.len() {
-                let [factor, other_factor] = [s.splat(factors[0][row]), s.splat(factors[1][row])];
+            for (row, (&factor, &other_factor)) in factors[0].iter().zip(&factors[1]).enumerate().take(self.pairs.len())
+            {
+                let [factor, other_factor] = [s.splat(factor), s.splat(other_factor)];
                 for at in (row * stride..(row + 1) * stride).step_by(S::LANES) {
                     let x = s.mul(s.load(other.output.add(at)), other_factor);
                     s.store(this.output.add(at), s.fma(s.load(this.output.add(at)), factor, x));
