@@ -29,6 +29,7 @@ use crate::kernel::panels::{Panels, lines};
 use crate::kernel::rhs::{Packed, Plain, Rhs};
 use crate::kernel::tile::{Ahead, Dot, Lines, MultiplyAdd, MultiplyAddPairs};
 use crate::kernel::{Shared, Strided};
+use crate::scratch::some;
 use crate::simd::Level;
 use crate::view::{MatMut, Matrix, for_each_type};
 
@@ -63,24 +64,28 @@ pub(crate) struct Types {
 
 impl Types {
     /// Both sides are bf16, and the level multiplies that.
-    fn dot(self, level: Level) -> bool {
-        level.has_bf16_dot() && self.a == Dtype::Bf16 && self.b == Dtype::Bf16
+    const fn dot(self, level: Level) -> bool {
+        level.has_bf16_dot() && matches!((self.a, self.b), (Dtype::Bf16, Dtype::Bf16))
     }
 }
 
 /// Floats of memory for one task: widened rows of A, and panels of plain weights; `None` on overflow.
-pub(crate) fn memory_lens(level: Level, size: Size, types: Types) -> Option<[usize; 2]> {
+pub(crate) const fn memory_lens(level: Level, size: Size, types: Types) -> Option<[usize; 2]> {
     let [panels, kc] = if types.plain { chunk(level, size.m) } else { [0, KC] };
-    let steps = size.k.min(kc);
-    let widens = types.a != Dtype::F32 && !types.dot(level);
-    let widened = if widens { size.m.min(MC).checked_mul(steps)? } else { 0 };
-    let packed = size.n.min(panels * level.tile().1).next_multiple_of(level.lanes()).checked_mul(steps)?;
-    Some([widened, packed])
+    let steps = min(size.k, kc);
+    let widens = !matches!(types.a, Dtype::F32) && !types.dot(level);
+    let widened = if widens { some!(min(size.m, MC).checked_mul(steps)) } else { 0 };
+    let columns = min(size.n, panels * level.tile().1).next_multiple_of(level.lanes());
+    Some([widened, some!(columns.checked_mul(steps))])
+}
+
+const fn min(a: usize, b: usize) -> usize {
+    if a < b { a } else { b }
 }
 
 /// Panels of plain weights that are packed at a time, and steps of `k`: what one block of rows passes over once is used at
 /// once, else it should serve all blocks of rows.
-fn chunk(level: Level, m: usize) -> [usize; 2] {
+const fn chunk(level: Level, m: usize) -> [usize; 2] {
     if m > MC { [NC.div_ceil(level.tile().1), KC] } else { [1, KC_PLAIN] }
 }
 

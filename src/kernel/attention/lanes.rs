@@ -13,6 +13,7 @@ use crate::kernel::map::{self, load};
 use crate::kernel::output::Output;
 use crate::kernel::pack::{MAX_LANES, transpose_block};
 use crate::kernel::tile::{Ahead, Lines, MultiplyAdd};
+use crate::scratch::some;
 use crate::simd::Simd;
 
 /// Columns of values that are widened together: whole tiles, and whole registers on every level.
@@ -25,8 +26,9 @@ pub(crate) struct Lanes;
 
 /// Floats that [`Block::fetch`] needs for the products: rows of keys for a tile of `rows`, or [`columns`] of a block's
 /// values.
-pub(crate) fn fetched_len(d: usize, keys: usize, rows: usize) -> Option<usize> {
-    Some(keys.checked_mul(columns(rows))?.max(rows.checked_mul(d)?))
+pub(crate) const fn fetched_len(d: usize, keys: usize, rows: usize) -> Option<usize> {
+    let (values, rows) = (some!(keys.checked_mul(columns(rows))), some!(rows.checked_mul(d)));
+    Some(if values > rows { values } else { rows })
 }
 
 impl<S: Simd> Products<S> for Lanes {

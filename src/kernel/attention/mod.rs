@@ -10,11 +10,12 @@ mod rows;
 use core::ops::Range;
 
 use self::block::{Block, Buffers, STATE};
-use self::head::{Head, Heads, Problem, Results, Span};
+use self::head::{Head, Problem, Results, Span};
 use self::lanes::Lanes;
 use self::rows::{Partial, Rows, most_pairs, rows_len};
 use crate::engine::Engine;
 use crate::kernel::Shared;
+use crate::scratch::{self, some};
 use crate::simd::{Level, Op, Simd};
 
 /// Buffers: queries, scores, output, state and what is fetched, of each task; and partial results.
@@ -27,32 +28,38 @@ const KEYS_TO_A_PART: usize = 1024;
 
 /// Keys to a block, unless the caller says otherwise. 64 x 48 scores are 12 KiB: with the queries, the output and the block's
 /// keys they stay in the first-level cache. Where registers are few, memory is too.
-pub(crate) fn default_keys(level: Level) -> usize {
+pub(crate) const fn default_keys(level: Level) -> usize {
     if level.tile().1 > 4 { 64 } else { 16 }
 }
 
-/// Floats of the buffers for so many threads.
-pub(crate) fn buffer_lens(level: Level, heads: &Heads, keys: usize, threads: usize) -> Option<[usize; BUFFERS]> {
-    let partials = if threads == 1 { 1 } else { threads.max(PARTS) };
-    let mut lens = [0; BUFFERS];
-    for (len, of_task) in lens.iter_mut().zip(task_lens(level, heads, keys)?) {
-        *len = of_task.checked_mul(threads)?;
-    }
-    lens[BUFFERS - 1] = Partial::len(heads.dv, level.lanes())?.checked_mul(partials)?;
-    Some(lens)
+/// Floats of the buffers, of heads of `d` dimensions and values of `dv`, for so many threads; `None` on overflow.
+pub(crate) const fn buffer_lens(
+    level: Level,
+    [d, dv]: [usize; 2],
+    keys: usize,
+    threads: usize,
+) -> Option<[usize; BUFFERS]> {
+    let partials = if threads == 1 { 1 } else { max(threads, PARTS) };
+    let partial = some!(some!(Partial::len(dv, level.lanes())).checked_mul(partials));
+    let [queries, scores, output, state, fetched] =
+        some!(scratch::for_threads(task_lens(level, [d, dv], keys), threads));
+    Some([queries, scores, output, state, fetched, partial])
 }
 
 /// Floats of one task's buffers.
-fn task_lens(level: Level, heads: &Heads, keys: usize) -> Option<[usize; BUFFERS - 1]> {
+const fn task_lens(level: Level, [d, dv]: [usize; 2], keys: usize) -> Option<[usize; BUFFERS - 1]> {
     let ((rows, width), lanes) = (level.tile(), level.lanes());
-    let lines = |count: usize| count.checked_mul(width);
     Some([
-        lines(heads.d)?.max(rows_len(heads.d, lanes)?),
-        lines(keys)?,
-        lines(heads.dv)?.max(rows_len(heads.dv, lanes)?),
-        lines(STATE)?,
-        lanes::fetched_len(heads.d, keys, rows)?,
+        max(some!(d.checked_mul(width)), some!(rows_len(d, lanes))),
+        some!(keys.checked_mul(width)),
+        max(some!(dv.checked_mul(width)), some!(rows_len(dv, lanes))),
+        some!(STATE.checked_mul(width)),
+        some!(lanes::fetched_len(d, keys, rows)),
     ])
+}
+
+const fn max(a: usize, b: usize) -> usize {
+    if a > b { a } else { b }
 }
 
 /// Attention of every head of every sequence, split among the engine's threads. `spans` name rows of the operands, no query
@@ -67,7 +74,8 @@ pub(crate) fn attention(
     memory: &mut [&mut [f32]; BUFFERS],
 ) {
     let level = engine.level();
-    let lens = buffer_lens(level, problem.heads, keys, engine.threads());
+    let dims = [problem.heads.d, problem.heads.dv];
+    let lens = buffer_lens(level, dims, keys, engine.threads());
     let fits = problem.fits() && keys > 0 && lens == Some(memory.each_ref().map(|part| part.len()));
     debug_assert!(fits, "ops check the sizes");
     if !fits {
@@ -75,7 +83,7 @@ pub(crate) fn attention(
     }
     let memory = Memory {
         all: memory.each_mut().map(|part| part.as_mut_ptr()),
-        lens: task_lens(level, problem.heads, keys).unwrap_or_default(),
+        lens: task_lens(level, dims, keys).unwrap_or_default(),
         partial: Partial::len(problem.heads.dv, level.lanes()).unwrap_or(0),
         lanes: level.lanes(),
     };
