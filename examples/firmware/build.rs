@@ -1,0 +1,41 @@
+//! On the host: the linker script of the board, the model as constants, and what the host's engine says of the texts.
+
+#[path = "build/model.rs"]
+mod model;
+#[path = "build/random.rs"]
+mod random;
+#[path = "src/texts.rs"]
+#[allow(dead_code, reason = "scratch is planned by the firmware")]
+mod texts;
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    let target = env::var("TARGET")?;
+    println!("cargo:rerun-if-changed=build.rs");
+    link(&target, &out)?;
+    model::write(&out)
+}
+
+/// The board of a target, and the linker script of its runtime crate.
+fn link(target: &str, out: &Path) -> Result<(), Box<dyn Error>> {
+    let board = match target.split('-').next() {
+        Some("thumbv7em") => "mps2-an386",
+        Some("thumbv8m.main") => "mps3-an547",
+        Some("riscv32imac" | "riscv64gc") => "riscv-virt",
+        // Clippy and the like, on the host.
+        _ => return Ok(()),
+    };
+    let script = format!("boards/{board}.x");
+    fs::copy(&script, out.join("memory.x"))?;
+    println!("cargo:rerun-if-changed={script}");
+    println!("cargo:rustc-link-search={}", out.display());
+    if board == "riscv-virt" {
+        println!("cargo:rustc-link-arg-bins=-Tmemory.x");
+    }
+    println!("cargo:rustc-link-arg-bins=-Tlink.x");
+    Ok(())
+}
