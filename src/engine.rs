@@ -129,7 +129,7 @@ impl<'p> Engine<'p> {
     /// Splits `0..items` into at most one contiguous part a thread, none smaller than `grain`, and runs `task(part, items)`
     /// for each.
     pub(crate) fn split(&self, items: usize, grain: usize, task: impl Fn(usize, Range<usize>) + Sync) {
-        let parts = self.threads().min(items.div_ceil(grain.max(1))).max(1);
+        let parts = self.threads().min(div_ceil(items, grain)).max(1);
         if parts == 1 {
             return task(0, 0..items);
         }
@@ -143,9 +143,20 @@ impl core::fmt::Debug for Engine<'_> {
     }
 }
 
+/// The quotient rounded up; 0 by 0. Not the method: a division by what the compiler does not know to be positive links the
+/// panic, and firmware is to have none.
+pub(crate) const fn div_ceil(x: usize, by: usize) -> usize {
+    match (x.checked_div(by), x.checked_rem(by)) {
+        (Some(quotient), Some(0)) => quotient,
+        (Some(quotient), _) => quotient + 1,
+        _ => 0,
+    }
+}
+
 /// The `part`-th of `parts` contiguous pieces of `0..items`, whose lengths differ by at most one.
 pub(crate) fn part_of(items: usize, part: usize, parts: usize) -> Range<usize> {
-    let (base, longer) = (items / parts, items % parts);
+    // As in `div_ceil`.
+    let (base, longer) = (items.checked_div(parts).unwrap_or(0), items.checked_rem(parts).unwrap_or(0));
     let start = part * base + part.min(longer);
     start..start + base + usize::from(part < longer)
 }

@@ -89,7 +89,7 @@ pub(crate) fn split_and<const N: usize>(
     if got < needed {
         return Err(Error::Scratch { needed, got });
     }
-    let (memory, rest) = memory.split_at_mut(got - rest);
+    let (memory, rest) = memory.split_at_mut_checked(got - rest).ok_or(OVERFLOW)?;
     Ok((split(memory, lens)?, rest))
 }
 

@@ -296,7 +296,7 @@ impl Encoder<'_, '_> {
             let row = out.row_mut(i);
             engine.put_row(&tables.words, id as usize, false, row);
             if let Some(types) = &tables.token_types {
-                let type_id = batch.type_ids().map_or(0, |types| types[i]);
+                let type_id = batch.type_ids().and_then(|types| types.get(i)).map_or(0, |&id| id);
                 engine.put_row(types, type_id as usize, true, row);
             }
             engine.put_row(&tables.positions, self.config.position_offset + position, true, row);
