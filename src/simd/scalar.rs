@@ -75,6 +75,7 @@ unsafe impl Simd for Scalar {
     const LANES: usize = LANES;
     const MR: usize = 4;
     const NV: usize = 1;
+    const PREFETCH: bool = false;
     const FUSED: bool = false;
 
     #[inline(always)]
