@@ -108,7 +108,7 @@ pub(crate) fn matmul(
         && epilogue.fits(size.m, size.n)
         && memory.iter().zip(lens).all(|(part, len)| len.checked_mul(engine.threads()) == Some(part.len()))
         && match &b {
-            Rhs::Packed(packed) => packed.fits(level, size.n, size.k),
+            Rhs::Packed(packed, _) => packed.fits(level, size.n, size.k),
             Rhs::Plain(plain) => (plain.n(), plain.k()) == (size.n, size.k),
         };
     debug_assert!(fits, "ops check the sizes");
@@ -116,25 +116,38 @@ pub(crate) fn matmul(
         return;
     }
     let product = Product { engine, size, c: Output::new(epilogue, &mut out), memory, lens };
+    match b {
+        Rhs::Packed(packed, by_packed) => by_packed(product, a, packed),
+        Rhs::Plain(plain) => match a {
+            Matrix::Bf16(rows) if types.dot(level) => {
+                product.run::<Dot>(Lhs::InPlace(Strided::from_rows(&rows)), Source::Plain(plain));
+            }
+            a => product.run::<MultiplyAdd<f32>>(Lhs::new(a), Source::Plain(plain)),
+        },
+    }
+}
+
+/// The product by packed weights. They carry it as a pointer, so that a program that packs none does not link it.
+pub(crate) type ByPacked = fn(Product<'_, '_, '_>, Matrix<'_>, Packed<'_>);
+
+/// [`ByPacked`] of weights of every type.
+pub(crate) fn by_packed(product: Product<'_, '_, '_>, a: Matrix<'_>, b: Packed<'_>) {
+    let level = product.engine.level();
     match (a, b) {
-        (Matrix::Bf16(rows), Rhs::Packed(Packed::Bf16(panels))) if types.dot(level) => {
+        (Matrix::Bf16(rows), Packed::Bf16(panels)) if level.has_bf16_dot() => {
             product.run::<Dot>(Lhs::InPlace(Strided::from_rows(&rows)), Source::Packed(panels));
         }
-        (Matrix::Bf16(rows), Rhs::Plain(plain)) if types.dot(level) => {
-            product.run::<Dot>(Lhs::InPlace(Strided::from_rows(&rows)), Source::Plain(plain));
-        }
-        (a, Rhs::Packed(Packed::F32(panels))) => product.run::<MultiplyAdd<f32>>(Lhs::new(a), Source::Packed(panels)),
-        (a, Rhs::Packed(Packed::F16(panels))) => product.run::<MultiplyAdd<f16>>(Lhs::new(a), Source::Packed(panels)),
-        (a, Rhs::Packed(Packed::Bf16(panels))) if level.has_bf16_dot() => {
+        (a, Packed::F32(panels)) => product.run::<MultiplyAdd<f32>>(Lhs::new(a), Source::Packed(panels)),
+        (a, Packed::F16(panels)) => product.run::<MultiplyAdd<f16>>(Lhs::new(a), Source::Packed(panels)),
+        (a, Packed::Bf16(panels)) if level.has_bf16_dot() => {
             product.run::<MultiplyAddPairs>(Lhs::new(a), Source::Packed(panels));
         }
-        (a, Rhs::Packed(Packed::Bf16(panels))) => product.run::<MultiplyAdd<bf16>>(Lhs::new(a), Source::Packed(panels)),
-        (a, Rhs::Plain(plain)) => product.run::<MultiplyAdd<f32>>(Lhs::new(a), Source::Plain(plain)),
+        (a, Packed::Bf16(panels)) => product.run::<MultiplyAdd<bf16>>(Lhs::new(a), Source::Packed(panels)),
     }
 }
 
 /// A product whose sizes fit each other, its types still open.
-struct Product<'e, 'p, 'm> {
+pub(crate) struct Product<'e, 'p, 'm> {
     engine: &'e Engine<'p>,
     size: Size,
     c: Output,

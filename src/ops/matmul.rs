@@ -60,7 +60,7 @@ impl Engine<'_> {
         let memory = scratch::split(scratch, self.memory_lens(m, a.dtype(), weights)?)?;
         let b = match weights {
             Weights::Plain(plain) => Rhs::Plain(*plain),
-            Weights::Packed(packed) => Rhs::Packed(packed.panels),
+            Weights::Packed(packed) => Rhs::Packed(packed.panels, packed.product),
         };
         matmul(self, a, b, epilogue, out, memory);
         Ok(())
