@@ -143,20 +143,26 @@ impl core::fmt::Debug for Engine<'_> {
     }
 }
 
-/// The quotient rounded up; 0 by 0. Not the method: a division by what the compiler does not know to be positive links the
+/// Quotient and rest; zeros by 0. Not the operators: a division by what the compiler does not know to be positive links the
 /// panic, and firmware is to have none.
-pub(crate) const fn div_ceil(x: usize, by: usize) -> usize {
+#[inline(always)]
+pub(crate) const fn div_rem(x: usize, by: usize) -> (usize, usize) {
     match (x.checked_div(by), x.checked_rem(by)) {
-        (Some(quotient), Some(0)) => quotient,
-        (Some(quotient), _) => quotient + 1,
-        _ => 0,
+        (Some(quotient), Some(rest)) => (quotient, rest),
+        _ => (0, 0),
     }
+}
+
+/// The quotient rounded up; 0 by 0.
+#[inline(always)]
+pub(crate) const fn div_ceil(x: usize, by: usize) -> usize {
+    let (quotient, rest) = div_rem(x, by);
+    quotient + (rest > 0) as usize
 }
 
 /// The `part`-th of `parts` contiguous pieces of `0..items`, whose lengths differ by at most one.
 pub(crate) fn part_of(items: usize, part: usize, parts: usize) -> Range<usize> {
-    // As in `div_ceil`.
-    let (base, longer) = (items.checked_div(parts).unwrap_or(0), items.checked_rem(parts).unwrap_or(0));
+    let (base, longer) = div_rem(items, parts);
     let start = part * base + part.min(longer);
     start..start + base + usize::from(part < longer)
 }

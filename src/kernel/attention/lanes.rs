@@ -7,6 +7,7 @@ use super::block::{Block, Products};
 use super::head::{Operand, for_each_operand};
 use super::place::Segment;
 use crate::element::Load;
+use crate::engine::div_rem;
 use crate::kernel::Strided;
 use crate::kernel::block::Block as Tiles;
 use crate::kernel::map::{self, load};
@@ -49,7 +50,7 @@ impl<S: Simd> Products<S> for Lanes {
         let all = segment.keys.len();
         let rows = match block.head.k {
             Operand::F32(_) => all,
-            _ => (fetched_len(d, block.keys, S::MR).unwrap_or(0) / d / S::MR * S::MR).min(all),
+            _ => (div_rem(fetched_len(d, block.keys, S::MR).unwrap_or(0), d).0 / S::MR * S::MR).min(all),
         };
         for i in (0..all).step_by(rows.max(1)) {
             let count = (all - i).min(rows);

@@ -13,7 +13,7 @@ use self::block::{Block, Buffers, STATE};
 use self::head::{Head, Problem, Results, Span};
 use self::lanes::Lanes;
 use self::rows::{Partial, Rows, most_pairs, rows_len};
-use crate::engine::Engine;
+use crate::engine::{Engine, div_ceil, div_rem};
 use crate::kernel::Shared;
 use crate::scratch::{self, some};
 use crate::simd::{Level, Op, Simd};
@@ -123,8 +123,10 @@ struct Memory {
 impl Memory {
     /// The part of each buffer that belongs to one task.
     fn buffers(&self, task: usize) -> Buffers {
-        let [queries, scores, output, state, fetched] =
-            core::array::from_fn(|i| self.all[i].wrapping_add(self.lens[i] * task));
+        let [queries, scores, output, state, fetched, _] = self.all;
+        let mut parts = [queries, scores, output, state, fetched];
+        parts.iter_mut().zip(self.lens).for_each(|(part, len)| *part = part.wrapping_add(len * task));
+        let [queries, scores, output, state, fetched] = parts;
         Buffers { queries, scores, output, state, fetched }
     }
 
@@ -151,7 +153,7 @@ impl<'a> Work<'a> {
 
     /// Blocks of such pairs.
     fn blocks(&self, span: &Span) -> usize {
-        self.pairs(span).div_ceil(self.level.tile().1)
+        div_ceil(self.pairs(span), self.level.tile().1)
     }
 
     /// Whether rows are faster than lanes.
@@ -162,7 +164,7 @@ impl<'a> Work<'a> {
     /// Block `item` of a sequence, counted through all its heads, and the task's memory.
     fn pairs_of(&self, task: usize, span: &Span, item: usize) -> Pairs<'a> {
         let (width, blocks) = (self.level.tile().1, self.blocks(span));
-        let (kv, block) = (item / blocks, item % blocks);
+        let (kv, block) = div_rem(item, blocks);
         let pairs = block * width..self.pairs(span).min((block + 1) * width);
         let head = self.problem.head(span, kv, &self.results);
         Pairs { head, pairs, keys: self.keys, buffers: self.memory.buffers(task) }
@@ -197,8 +199,8 @@ impl<'a> Work<'a> {
 
 /// The parts of `n_k` keys, each of whole blocks.
 fn parts(n_k: usize, keys: usize) -> impl ExactSizeIterator<Item = Range<usize>> + Clone {
-    let len = n_k.div_ceil(PARTS).max(KEYS_TO_A_PART).next_multiple_of(keys);
-    (0..n_k.div_ceil(len)).map(move |i| i * len..n_k.min((i + 1) * len))
+    let len = div_ceil(n_k.div_ceil(PARTS).max(KEYS_TO_A_PART), keys) * keys;
+    (0..div_ceil(n_k, len)).map(move |i| i * len..n_k.min((i + 1) * len))
 }
 
 /// A block of pairs of a query and a head, at least one and at most as many as a tile is wide. No other task writes their
