@@ -1,5 +1,9 @@
 //! On the host: the linker script of the board, the model as constants, and what the host's engine says of the texts.
 
+#[path = "src/data.rs"]
+mod data;
+#[path = "build/expected.rs"]
+mod expected;
 #[path = "build/model.rs"]
 mod model;
 #[path = "build/random.rs"]
@@ -15,9 +19,12 @@ use std::{env, fs};
 fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let target = env::var("TARGET")?;
-    println!("cargo:rerun-if-changed=build.rs");
+    for part in ["build.rs", "build", "src/data.rs", "src/texts.rs"] {
+        println!("cargo:rerun-if-changed={part}");
+    }
     link(&target, &out)?;
-    model::write(&out)
+    model::write(&out)?;
+    expected::write(&out)
 }
 
 /// The board of a target, and the linker script of its runtime crate.

@@ -3,6 +3,8 @@
 #![no_std]
 
 pub mod board;
+pub mod data;
+pub mod expected;
 pub mod measure;
 pub mod model;
 pub mod print;

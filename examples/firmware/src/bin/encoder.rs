@@ -3,6 +3,7 @@
 #![no_std]
 #![no_main]
 
+use firmware::expected::difference;
 use firmware::measure::measure;
 use firmware::model::{CONFIG, EXPECTED, TEXTS, TOKENS, weights};
 use firmware::print::Line;
@@ -41,13 +42,8 @@ fn run(scratch: &mut [u8]) -> Result<bool> {
         let (result, cost) = measure(|| encoder.embed(&engine, &batch, out, scratch));
         result?;
         cost.print("embed");
-        for (x, expected) in vector.iter().zip(expected) {
-            let difference = (x - expected).abs();
-            // A NaN counts as well.
-            if !(difference <= worst) {
-                worst = difference;
-            }
-        }
+        let difference = difference(vector.iter(), expected);
+        worst = if difference <= worst { worst } else { difference };
     }
     Line::new().text("largest difference from the host: ").decimal(worst * 1e6, 3).text("e-6").end();
     Ok(worst <= BOUND)
