@@ -1,5 +1,8 @@
 //! On the host: the linker script of the board, the model as constants, and what the host's engine says of the texts.
 
+#[cfg(feature = "c")]
+#[path = "build/c.rs"]
+mod c;
 #[path = "src/data.rs"]
 mod data;
 #[path = "build/expected.rs"]
@@ -24,6 +27,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     link(&target, &out)?;
     model::write(&out)?;
+    #[cfg(feature = "c")]
+    c::compile();
     expected::write(&out)
 }
 

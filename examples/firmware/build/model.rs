@@ -18,6 +18,8 @@ pub fn write(out: &Path) -> Result<(), Box<dyn Error>> {
     let config = EncoderConfig::from_json(config.as_bytes())?;
     let vectors = vectors(&config, &weights)?;
     fs::write(out.join("model.safetensors"), &weights)?;
+    #[cfg(feature = "c")]
+    crate::c::write_weights(out, &config, &weights)?;
     let mut code = String::new();
     let EncoderConfig { family, activation, .. } = config;
     // As `Debug` writes it, it is an expression, but for the two enums' paths.

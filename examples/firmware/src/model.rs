@@ -19,3 +19,13 @@ static FILE: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), 
 pub fn weights() -> &'static [u8] {
     &FILE.0
 }
+
+#[cfg(feature = "c")]
+#[unsafe(link_section = ".weights")]
+static FLOATS: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/model.f32")));
+
+/// The weights as f32 one after the other, for the plain C.
+#[cfg(feature = "c")]
+pub fn weights_f32() -> &'static [u8] {
+    &FLOATS.0
+}
