@@ -205,6 +205,13 @@ pub(crate) unsafe fn transpose_block<S: Simd, E: Load>(
         // Not cleared first: of these 1 KiB, a narrow level uses 64 bytes.
         let mut block = MaybeUninit::<Block>::uninit();
         let block = block.as_mut_ptr().cast::<f32>();
+        if size == [S::LANES; 2] {
+            // The usual case: with constant bounds, the block of a narrow level stays in the registers.
+            for i in 0..S::LANES {
+                s.store(block.add(i * S::LANES), E::load(s, src.add(i * src_stride)));
+            }
+            return s.transpose(block, S::LANES, dst, dst_stride);
+        }
         for i in 0..rows {
             s.store(block.add(i * S::LANES), load(s, src.add(i * src_stride), cols));
         }

@@ -249,7 +249,28 @@ fn widen_bf16(x: bf16) -> f32 {
     f32::from_bits(u32::from(x.to_bits()) << 16)
 }
 
+/// By the FPU of a Cortex-M. Those that have one are the Arm CPUs that pass floats in registers and lack atomics of 64 bits;
+/// `target_feature` does not tell on stable Rust, nor does it let the operands be the FPU's registers.
+#[cfg(all(target_arch = "arm", target_abi = "eabihf", not(target_has_atomic = "64")))]
+#[inline(always)]
+fn widen_f16(x: f16) -> f32 {
+    let mut bits = u32::from(x.to_bits());
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        core::arch::asm!(
+            "vmov s0, {0}",
+            "vcvtb.f32.f16 s0, s0",
+            "vmov {0}, s0",
+            inout(reg) bits,
+            out("s0") _,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    f32::from_bits(bits)
+}
+
 /// By shifts, for CPUs that have no instruction for it; `f16::to_f32` would be a call with more branches.
+#[cfg(not(all(target_arch = "arm", target_abi = "eabihf", not(target_has_atomic = "64"))))]
 #[inline(always)]
 fn widen_f16(x: f16) -> f32 {
     /// 127 - 15, in the place of an f32's exponent.
