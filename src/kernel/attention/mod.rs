@@ -29,7 +29,13 @@ const KEYS_TO_A_PART: usize = 1024;
 /// Keys to a block, unless the caller says otherwise. 64 x 48 scores are 12 KiB: with the queries, the output and the block's
 /// keys they stay in the first-level cache. Where registers are few, memory is too.
 pub(crate) const fn default_keys(level: Level) -> usize {
-    if level.tile().1 > 4 { 64 } else { 16 }
+    if is_small(level) { 16 } else { 64 }
+}
+
+/// Whether the level is for CPUs without vectors, whose code is to be small: few queries take the way of many. It is the one
+/// level that their builds have, so that nothing of the other way is linked.
+const fn is_small(level: Level) -> bool {
+    level.tile().1 <= 4
 }
 
 /// Floats of the buffers, of heads of `d` dimensions and values of `dv`, for so many threads; `None` on overflow.
@@ -158,7 +164,7 @@ impl<'a> Work<'a> {
 
     /// Whether rows are faster than lanes.
     fn is_few(&self, span: &Span) -> bool {
-        self.pairs(span) <= most_pairs(self.level.lanes())
+        !is_small(self.level) && self.pairs(span) <= most_pairs(self.level.lanes())
     }
 
     /// Block `item` of a sequence, counted through all its heads, and the task's memory.
