@@ -34,6 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// The board of a target, and the linker script of its runtime crate.
 fn link(target: &str, out: &Path) -> Result<(), Box<dyn Error>> {
+    println!("cargo:rustc-check-cfg=cfg(board, values(\"mps2-an386\", \"mps3-an547\", \"riscv-virt\"))");
     let board = match target.split('-').next() {
         Some("thumbv7em") => "mps2-an386",
         Some("thumbv8m.main") => "mps3-an547",
@@ -41,6 +42,7 @@ fn link(target: &str, out: &Path) -> Result<(), Box<dyn Error>> {
         // Clippy and the like, on the host.
         _ => return Ok(()),
     };
+    println!("cargo:rustc-cfg=board=\"{board}\"");
     let script = format!("boards/{board}.x");
     fs::copy(&script, out.join("memory.x"))?;
     println!("cargo:rerun-if-changed={script}");

@@ -18,13 +18,22 @@ pub fn stack_pointer() -> usize {
     sp
 }
 
-/// Instructions since some moment, under `-icount shift=6`: the board's free-running counter, 64 ns an instruction.
+/// Instructions since some moment, under `-icount shift=6`: the board's counter of 32 bits, which runs by itself.
 pub fn instructions() -> u64 {
     // SAFETY: the counter may be read at any time.
-    let ticks = unsafe { COUNTER.read_volatile() };
-    u64::from(ticks) * TICK_NS / INSTRUCTION_NS
+    let ticks = unsafe { core::ptr::without_provenance::<u32>(COUNTER).read_volatile() };
+    u64::from(ticks) * TICK_PS / INSTRUCTION_PS
 }
 
-const INSTRUCTION_NS: u64 = 64;
-const TICK_NS: u64 = 50;
-const COUNTER: *const u32 = core::ptr::without_provenance(0x4002_8018);
+/// The register `COUNTER` of the board's FPGA, and what a tick takes.
+#[cfg(board = "mps2-an386")]
+const COUNTER: usize = 0x4002_8018;
+#[cfg(board = "mps2-an386")]
+const TICK_PS: u64 = 40_000;
+#[cfg(board = "mps3-an547")]
+const COUNTER: usize = 0x4930_2018;
+#[cfg(board = "mps3-an547")]
+const TICK_PS: u64 = 40_000;
+
+/// 2^6 ns.
+const INSTRUCTION_PS: u64 = 64_000;
