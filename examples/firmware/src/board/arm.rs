@@ -33,7 +33,7 @@ const TICK_PS: u64 = 40_000;
 #[cfg(board = "mps3-an547")]
 const COUNTER: usize = 0x4930_2018;
 #[cfg(board = "mps3-an547")]
-const TICK_PS: u64 = 40_000;
+const TICK_PS: u64 = 50_000;
 
 /// 2^6 ns.
 const INSTRUCTION_PS: u64 = 64_000;
