@@ -15,7 +15,8 @@ pub fn compile() {
     build.file("c/naive.c").opt_level(3).warnings(true).flag("-ffreestanding").flag("-fno-math-errno");
     if let (Some(folder), true) = (env::var_os("CMSIS_DSP").map(PathBuf::from), is_arm()) {
         build.file(folder.join("Source/MatrixFunctions/arm_mat_mult_f32.c"));
-        build.file("c/cmsis.c").include(folder.join("Include")).include(folder.join("PrivateInclude")).include("c");
+        build.file("c/cmsis/product.c").include("c/cmsis").define("ARM_MATH_LOOPUNROLL", None);
+        build.include(folder.join("Include")).include(folder.join("PrivateInclude"));
         println!("cargo:rustc-cfg=cmsis_dsp");
     }
     build.compile("naive");

@@ -80,7 +80,7 @@ impl File {
 
     fn bytes(mut self) -> Vec<u8> {
         self.header.push('}');
-        while self.header.len() % 8 != 0 {
+        while !self.header.len().is_multiple_of(8) {
             self.header.push(' ');
         }
         [&(self.header.len() as u64).to_le_bytes(), self.header.as_bytes(), &self.data].concat()

@@ -23,8 +23,9 @@ const SCRATCH_LEN: usize = Attention::scratch_len(DIM, DIM, Level::SCALAR);
 
 #[entry]
 fn main() -> ! {
+    let (out, scratch) = (&raw mut OUT, &raw mut SCRATCH);
     // SAFETY: the only references, since main runs once.
-    finish(unsafe { run(&mut *(&raw mut OUT), &mut *(&raw mut SCRATCH)) })
+    finish(unsafe { run(&mut *out, &mut *scratch) })
 }
 
 fn run(out: &mut [f32], scratch: &mut [u8]) -> Result<bool> {

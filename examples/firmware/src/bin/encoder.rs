@@ -21,8 +21,9 @@ const SCRATCH_LEN: usize = Encoder::scratch_len(&CONFIG, TOKENS, Level::SCALAR);
 
 #[entry]
 fn main() -> ! {
+    let scratch = &raw mut SCRATCH;
     // SAFETY: the only reference, since main runs once.
-    finish(run(unsafe { &mut *(&raw mut SCRATCH) }))
+    finish(run(unsafe { &mut *scratch }))
 }
 
 fn run(scratch: &mut [u8]) -> Result<bool> {

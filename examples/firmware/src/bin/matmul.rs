@@ -20,8 +20,9 @@ const SCRATCH_LEN: usize = Weights::scratch_len(SIDE, SIDE, SIDE, Level::SCALAR)
 
 #[entry]
 fn main() -> ! {
+    let (out, scratch) = (&raw mut OUT, &raw mut SCRATCH);
     // SAFETY: the only references, since main runs once.
-    finish(unsafe { run(&mut *(&raw mut OUT), &mut *(&raw mut SCRATCH)) })
+    finish(unsafe { run(&mut *out, &mut *scratch) })
 }
 
 fn run(out: &mut [f32], scratch: &mut [u8]) -> Result<bool> {
