@@ -12,6 +12,7 @@ use crate::kernel::map::{self, load, registers};
 use crate::kernel::pack::MAX_LANES;
 use crate::kernel::softmax::finite_max;
 use crate::kernel::{Strided, each};
+use crate::scratch::some;
 use crate::simd::{Simd, math};
 
 /// Registers of sums that are kept at a time, on levels with 16 registers as well.
@@ -29,11 +30,11 @@ pub(crate) const fn most_pairs(lanes: usize) -> usize {
 }
 
 /// Floats of the queries and of the output: rows of whole registers.
-pub(crate) fn rows_len(d: usize, lanes: usize) -> Option<usize> {
-    padded(d, lanes)?.checked_mul(most_pairs(lanes))
+pub(crate) const fn rows_len(d: usize, lanes: usize) -> Option<usize> {
+    some!(padded(d, lanes)).checked_mul(most_pairs(lanes))
 }
 
-fn padded(d: usize, lanes: usize) -> Option<usize> {
+const fn padded(d: usize, lanes: usize) -> Option<usize> {
     d.checked_next_multiple_of(lanes)
 }
 
@@ -349,8 +350,8 @@ pub(crate) struct Partial {
 
 impl Partial {
     /// Floats of one, for values of `dv` dimensions.
-    pub fn len(dv: usize, lanes: usize) -> Option<usize> {
-        rows_len(dv, lanes)?.checked_add(2 * lanes)
+    pub const fn len(dv: usize, lanes: usize) -> Option<usize> {
+        some!(rows_len(dv, lanes)).checked_add(2 * lanes)
     }
 
     /// In memory as long as [`len`](Self::len) says.
