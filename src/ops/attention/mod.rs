@@ -39,7 +39,11 @@ impl Engine<'_> {
         attention.check_options()?;
         let keys = attention.keys_to_a_block(self.level());
         let dims = [attention.heads.d, attention.heads.dv];
-        buffer_lens(self.level(), dims, keys, self.threads()).ok_or(Error::Overflow { arg: "attention" })
+        let overflow = Error::Overflow { arg: "attention" };
+        let lens = buffer_lens(self.level(), dims, keys, self.threads()).ok_or(overflow)?;
+        // Here, so that the call refuses what the query does before it looks at shapes.
+        scratch::bytes(lens)?;
+        Ok(lens)
     }
 
     /// Attention, head by head: `q` is `n_q x (heads * head_dim)`, `k` is `n_k x (kv_heads * head_dim)`, `v` is
