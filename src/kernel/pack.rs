@@ -111,6 +111,7 @@ impl<E: Load> PackPanel<E> {
 }
 
 /// Packs some steps of one panel of plain weights as they are, in pairs.
+#[allow(dead_code, reason = "not every architecture has a level with it")]
 pub(crate) struct PackPairs {
     /// The panel's first element; the step is even.
     pub src: Strided<bf16>,
@@ -135,6 +136,7 @@ impl DotOp for PackPairs {
     }
 }
 
+#[allow(dead_code, reason = "not every architecture has a level with it")]
 impl PackPairs {
     /// Whole blocks of pairs, turned as 32-bit words; how many steps that makes. Columns past the last are zeros.
     #[inline(always)]

@@ -249,7 +249,7 @@ unsafe fn multiply_add<S: Simd, const MR: usize, const NV: usize>(
 ) {
     for (i, row) in acc.iter_mut().enumerate() {
         // SAFETY: the column has MR elements.
-        let x = s.splat(unsafe { *a.at(i, 0).ptr });
+        let x = unsafe { s.splat_at(a.ptr, i.wrapping_mul(a.row)) };
         for (sum, &register) in row.iter_mut().zip(&line) {
             *sum = s.fma(x, register, *sum);
         }

@@ -7,6 +7,7 @@ use core::array::from_fn;
 
 use half::{bf16, f16};
 
+use super::exponent::{BIAS, DETOUR, DETOUR_BACK, MANTISSA_BITS, TO_INTEGER};
 use super::{Op, Simd};
 
 /// Needs nothing but a CPU.
@@ -14,15 +15,6 @@ use super::{Op, Simd};
 pub(crate) struct Scalar;
 
 const LANES: usize = 4;
-
-/// 1.5 * 2^23. Floats of this size are 1 apart, so adding it rounds to an integer, which the low bits then hold.
-const TO_INTEGER: f32 = 12_582_912.0;
-const EXPONENT_BIAS: f32 = 127.0;
-const MANTISSA_BITS: u32 = 23;
-/// Added to the exponent in `scale2_down` and taken away again: what is between stays far from the subnormals.
-const DETOUR: f32 = 64.0;
-/// `2^-DETOUR`
-const DETOUR_BACK: f32 = 1.0 / (1_u64 << 63) as f32 / 2.0;
 
 #[inline(always)]
 fn map(a: [f32; LANES], f: impl Fn(f32) -> f32) -> [f32; LANES] {
@@ -34,21 +26,17 @@ fn zip(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; L
     from_fn(|i| f(a[i], b[i]))
 }
 
-/// `a * 2^n` in two steps, by about half of `n` each: one factor alone cannot reach the subnormals.
-///
-/// Both factors are made from exponent bits. The first product is exact, or else so small or large that the second gives
-/// 0 or infinity anyway; so the result is rounded once.
+/// `a * 2^n` in two steps, see [`exponent`](super::exponent).
 #[inline(always)]
 fn scale2(a: f32, n: f32) -> f32 {
-    let half = (n * 0.5 + (TO_INTEGER + EXPONENT_BIAS)).to_bits();
-    let rest = (n + (TO_INTEGER + 2.0 * EXPONENT_BIAS)).to_bits().wrapping_sub(half);
+    let half = (n * 0.5 + (TO_INTEGER + BIAS)).to_bits();
+    let rest = (n + (TO_INTEGER + 2.0 * BIAS)).to_bits().wrapping_sub(half);
     a * f32::from_bits(half << MANTISSA_BITS) * f32::from_bits(rest << MANTISSA_BITS)
 }
 
-/// By `2^(n + DETOUR)`, which is a normal number for these `n` and the product exact, then by `2^-DETOUR`.
 #[inline(always)]
 fn scale2_down(a: f32, n: f32) -> f32 {
-    let power = (n + (TO_INTEGER + EXPONENT_BIAS + DETOUR)).to_bits() << MANTISSA_BITS;
+    let power = (n + (TO_INTEGER + BIAS + DETOUR)).to_bits() << MANTISSA_BITS;
     a * f32::from_bits(power) * DETOUR_BACK
 }
 

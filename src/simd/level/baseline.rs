@@ -1,0 +1,62 @@
+//! The levels where the build's target features say all that there is to know: nothing is detected.
+
+use crate::simd::{DotOp, Op, Scalar, Simd};
+
+cfg_select! {
+    all(target_arch = "aarch64", target_feature = "neon", target_endian = "little") => {
+        use crate::simd::neon::Neon;
+        const TOKEN: Neon = Neon::new();
+        const VECTORS: Option<&str> = Some("neon");
+    }
+    _ => {
+        const TOKEN: Scalar = Scalar;
+        const VECTORS: Option<&str> = None;
+    }
+}
+
+/// The levels: portable code, and the vectors of this build, if it has any.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub(super) enum Kind {
+    Scalar = 1,
+    Vectors,
+}
+
+impl Kind {
+    pub const ALL: &[Self] = if VECTORS.is_some() { &[Self::Scalar, Self::Vectors] } else { &[Self::Scalar] };
+
+    pub const fn name(self) -> &'static str {
+        match (self, VECTORS) {
+            (Self::Vectors, Some(name)) => name,
+            _ => "scalar",
+        }
+    }
+
+    /// The best level of this CPU.
+    pub const fn probe() -> Self {
+        if VECTORS.is_some() { Self::Vectors } else { Self::Scalar }
+    }
+
+    /// # Safety
+    /// None here: what the build promises needs no proof. On other architectures the CPU must have this level.
+    #[inline]
+    pub unsafe fn dispatch<O: Op>(self, op: O) -> O::Out {
+        match self {
+            // Without vectors the other arm is all there is, and the code is there once.
+            Self::Scalar if VECTORS.is_some() => Scalar.call(op),
+            _ => TOKEN.call(op),
+        }
+    }
+
+    pub const fn has_bf16_dot(self) -> bool {
+        false
+    }
+
+    /// # Safety
+    /// As [`Self::dispatch`].
+    #[inline]
+    pub unsafe fn dispatch_dot<O: DotOp>(self, op: O) -> Option<O::Out> {
+        drop(op);
+        None
+    }
+}
