@@ -118,13 +118,14 @@ impl Level {
     }
 
     /// Floats in a register.
-    pub fn lanes(self) -> usize {
-        self.dispatch(Lanes)
+    pub const fn lanes(self) -> usize {
+        self.0.shape().lanes
     }
 
     /// Rows and columns of the matmul tile; weights are packed in panels of that many columns.
-    pub fn tile(self) -> (usize, usize) {
-        self.dispatch(Tile)
+    pub const fn tile(self) -> (usize, usize) {
+        let Shape { lanes, mr, nv } = self.0.shape();
+        (mr, nv * lanes)
     }
 
     /// Runs `op` on this level.
@@ -163,26 +164,15 @@ impl fmt::Display for Level {
     }
 }
 
-/// Asks a token for its lanes.
-struct Lanes;
-
-impl Op for Lanes {
-    type Out = usize;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> usize {
-        S::LANES
-    }
+/// What the sizes of memory depend on: floats in a register, rows of the tile, and registers across it.
+struct Shape {
+    lanes: usize,
+    mr: usize,
+    nv: usize,
 }
 
-/// Asks a token for its matmul tile.
-struct Tile;
-
-impl Op for Tile {
-    type Out = (usize, usize);
-
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> (usize, usize) {
-        (S::MR, S::NV * S::LANES)
+impl Shape {
+    const fn of<S: Simd>() -> Self {
+        Self { lanes: S::LANES, mr: S::MR, nv: S::NV }
     }
 }

@@ -8,6 +8,7 @@
 //! | token | CPU | lanes | registers | tile |
 //! |---|---|---|---|---|
 //! | [`Scalar`] | any | 4 (an array) | - | 4 x 4 |
+//! | `Wasm128` | WebAssembly with `simd128` | 4 | 16 or 32, the engine's | 4 x 8 |
 //! | `Neon` | AArch64 | 4 | 32 | 8 x 12 |
 //! | [`Avx2`](avx2::Avx2) | AVX2, FMA, F16C | 8 | 16 | 6 x 16 |
 //! | [`Avx512`](avx512::Avx512) | AVX-512 F, BW, DQ, VL | 16 | 32 | 8 x 48 |
@@ -25,6 +26,8 @@ mod neon;
 mod scalar;
 #[cfg(test)]
 mod tests;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod wasm;
 
 use half::{bf16, f16};
 

@@ -240,7 +240,8 @@ unsafe impl Simd for Neon {
     unsafe fn transpose(self, src: *const f32, src_stride: usize, dst: *mut f32, dst_stride: usize) {
         // SAFETY: four rows of four floats are readable and writable at the strides.
         unsafe {
-            let [a, b, c, d] = [0, 1, 2, 3].map(|i| vld1q_f32(src.add(i * src_stride)));
+            let (a, b) = (vld1q_f32(src), vld1q_f32(src.add(src_stride)));
+            let (c, d) = (vld1q_f32(src.add(2 * src_stride)), vld1q_f32(src.add(3 * src_stride)));
             let (ab, cd) = (vtrnq_f32(a, b), vtrnq_f32(c, d));
             vst1q_f32(dst, vcombine_f32(vget_low_f32(ab.0), vget_low_f32(cd.0)));
             vst1q_f32(dst.add(dst_stride), vcombine_f32(vget_low_f32(ab.1), vget_low_f32(cd.1)));

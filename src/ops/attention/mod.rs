@@ -38,7 +38,10 @@ impl Engine<'_> {
         attention.check_options()?;
         let overflow = Error::Overflow { arg: "attention" };
         let keys = attention.keys_to_a_block(self.level());
-        buffer_lens(self.level(), &attention.heads, keys, self.threads()).ok_or(overflow)
+        let lens = buffer_lens(self.level(), &attention.heads, keys, self.threads()).ok_or(overflow)?;
+        // Here, so that the call refuses what the query does before it looks at shapes.
+        scratch::bytes(lens)?;
+        Ok(lens)
     }
 
     /// Attention, head by head: `q` is `n_q x (heads * head_dim)`, `k` is `n_k x (kv_heads * head_dim)`, `v` is

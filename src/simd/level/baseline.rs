@@ -1,15 +1,22 @@
 //! The levels where the build's target features say all that there is to know: nothing is detected.
 
+use super::Shape;
 use crate::simd::{DotOp, Op, Scalar, Simd};
 
 cfg_select! {
     all(target_arch = "aarch64", target_feature = "neon", target_endian = "little") => {
-        use crate::simd::neon::Neon;
-        const TOKEN: Neon = Neon::new();
+        use crate::simd::neon::Neon as Vectors;
+        const TOKEN: Vectors = Vectors::new();
         const VECTORS: Option<&str> = Some("neon");
     }
+    all(target_arch = "wasm32", target_feature = "simd128") => {
+        use crate::simd::wasm::Wasm128 as Vectors;
+        const TOKEN: Vectors = Vectors::new();
+        const VECTORS: Option<&str> = Some("wasm128");
+    }
     _ => {
-        const TOKEN: Scalar = Scalar;
+        use Scalar as Vectors;
+        const TOKEN: Vectors = Scalar;
         const VECTORS: Option<&str> = None;
     }
 }
@@ -35,6 +42,13 @@ impl Kind {
     /// The best level of this CPU.
     pub const fn probe() -> Self {
         if VECTORS.is_some() { Self::Vectors } else { Self::Scalar }
+    }
+
+    pub const fn shape(self) -> Shape {
+        match self {
+            Self::Scalar => Shape::of::<Scalar>(),
+            Self::Vectors => Shape::of::<Vectors>(),
+        }
     }
 
     /// # Safety

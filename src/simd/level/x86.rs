@@ -5,6 +5,7 @@
 
 use core::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
 
+use super::Shape;
 use crate::simd::avx2::Avx2;
 use crate::simd::avx512::Avx512;
 use crate::simd::{Bf16Dot, DotOp, Op, Scalar, Simd};
@@ -36,6 +37,14 @@ impl Kind {
         // Bare metal: nobody may have switched the vector state on. SGX: CPUID traps. Miri: no CPU to ask.
         let must_not_ask = cfg!(any(target_os = "none", target_env = "sgx", miri));
         if must_not_ask || built_for() == Self::Avx512Bf16 { built_for() } else { classify(CpuBits::read()) }
+    }
+
+    pub const fn shape(self) -> Shape {
+        match self {
+            Self::Scalar => Shape::of::<Scalar>(),
+            Self::Avx2 => Shape::of::<Avx2>(),
+            Self::Avx512 | Self::Avx512Bf16 => Shape::of::<Avx512<false>>(),
+        }
     }
 
     /// # Safety
