@@ -69,15 +69,18 @@ test_target() {
             run_tests "$target" --features rayon --lib --tests -- "${skipped[@]}"
             run_tests "$target" --features rayon --test minilm -- --include-ignored "${model_tests[@]}"
             # A core with NEON and nothing that came later.
-            cpu="qemu-aarch64 -cpu cortex-a53" run_tests "$target" --features rayon "${kernels[@]}"
+            cpu="qemu-aarch64 -cpu cortex-a53" run_tests "$target" --features rayon "${operations[@]}" "${models[@]}"
             ;;
-        *) run_tests "$target" --features std "${kernels[@]}" ;;
+        # Weight files are little-endian, and refused.
+        s390x-* | powerpc64-*) run_tests "$target" --features std "${operations[@]}" --test big_endian ;;
+        *) run_tests "$target" --features std "${operations[@]}" "${models[@]}" ;;
     esac
     echo "<== $target: $((SECONDS - start)) s"
 }
 
-# Every operation, the blocks, an encoder, and the files that weights come in.
-kernels=(--lib --test matmul --test gemv --test attention --test softmax --test norm --test encoder --test weights)
+# Test programs: what is on a register, every operation; encoders, and the files that weights come in.
+operations=(--lib --test matmul --test gemv --test attention --test softmax --test norm --test rows --test activation)
+models=(--test encoder --test weights)
 # Too many multiplications for an emulator: the limits at which products are divided do not depend on the CPU.
 skipped=(--skip sums_of_integers_are_exact)
 model_tests=(sentence_vectors attention_rows)

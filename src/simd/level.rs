@@ -71,8 +71,9 @@ impl Level {
     /// Portable code, no vector instructions asked for. Every CPU has it.
     pub const SCALAR: Self = Self(Kind::Scalar);
 
-    /// The names of all levels this crate knows, on this architecture or another, from slowest to fastest.
-    pub const NAMES: &[&str] = &["scalar", "wasm128", "neon", "avx2", "avx512", "avx512bf16"];
+    /// The names of this architecture's levels, from slowest to fastest, whether this CPU has them or not: `scalar`, and
+    /// `avx2`, `avx512`, `avx512bf16` on x86-64, `neon` on AArch64, `wasm128` on WebAssembly built with `simd128`.
+    pub const NAMES: &[&str] = Kind::NAMES;
 
     /// The best level of this CPU. Asked once, then remembered.
     ///

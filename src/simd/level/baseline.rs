@@ -7,19 +7,22 @@ cfg_select! {
     all(target_arch = "aarch64", target_feature = "neon", target_endian = "little") => {
         use crate::simd::neon::Neon as Vectors;
         const TOKEN: Vectors = Vectors::new();
-        const VECTORS: Option<&str> = Some("neon");
+        const NAMES: &[&str] = &["scalar", "neon"];
     }
     all(target_arch = "wasm32", target_feature = "simd128") => {
         use crate::simd::wasm::Wasm128 as Vectors;
         const TOKEN: Vectors = Vectors::new();
-        const VECTORS: Option<&str> = Some("wasm128");
+        const NAMES: &[&str] = &["scalar", "wasm128"];
     }
     _ => {
         use Scalar as Vectors;
         const TOKEN: Vectors = Scalar;
-        const VECTORS: Option<&str> = None;
+        const NAMES: &[&str] = &["scalar"];
     }
 }
+
+const HAS_VECTORS: bool = NAMES.len() > 1;
+const BEST: &str = NAMES[NAMES.len() - 1];
 
 /// The levels: portable code, and the vectors of this build, if it has any.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -30,18 +33,20 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub const ALL: &[Self] = if VECTORS.is_some() { &[Self::Scalar, Self::Vectors] } else { &[Self::Scalar] };
+    pub const ALL: &[Self] = if HAS_VECTORS { &[Self::Scalar, Self::Vectors] } else { &[Self::Scalar] };
+    /// In the same order.
+    pub const NAMES: &[&str] = NAMES;
 
     pub const fn name(self) -> &'static str {
-        match (self, VECTORS) {
-            (Self::Vectors, Some(name)) => name,
-            _ => "scalar",
+        match self {
+            Self::Scalar => "scalar",
+            Self::Vectors => BEST,
         }
     }
 
     /// The best level of this CPU.
     pub const fn probe() -> Self {
-        if VECTORS.is_some() { Self::Vectors } else { Self::Scalar }
+        if HAS_VECTORS { Self::Vectors } else { Self::Scalar }
     }
 
     pub const fn shape(self) -> Shape {
@@ -57,7 +62,7 @@ impl Kind {
     pub unsafe fn dispatch<O: Op>(self, op: O) -> O::Out {
         match self {
             // Without vectors the other arm is all there is, and the code is there once.
-            Self::Scalar if VECTORS.is_some() => Scalar.call(op),
+            Self::Scalar if HAS_VECTORS => Scalar.call(op),
             _ => TOKEN.call(op),
         }
     }

@@ -22,6 +22,8 @@ pub(super) enum Kind {
 
 impl Kind {
     pub const ALL: &[Self] = &[Self::Scalar, Self::Avx2, Self::Avx512, Self::Avx512Bf16];
+    /// In the same order.
+    pub const NAMES: &[&str] = &["scalar", "avx2", "avx512", "avx512bf16"];
 
     pub const fn name(self) -> &'static str {
         match self {
