@@ -106,7 +106,9 @@ build_std() {
 # lacks two functions of threads, which a program without threads never calls.
 wasi_libc() {
     local to=$1 from=/usr/lib/wasm32-wasi lld=$rust/lib/rustlib/x86_64-unknown-linux-gnu/bin/rust-lld
-    mkdir -p "$to"
+    local sysroot=$home/sysroot
+    mkdir -p "$to" "$sysroot/lib/rustlib/wasm32-wasip1"
+    ln -sfn "${to%/*}" "$sysroot/lib/rustlib/wasm32-wasip1/lib"
     cp "$from/libc.a" "$to"
     cat >"$home/threads.rs" <<'RUST'
 #![no_std]
@@ -120,12 +122,12 @@ extern "C" fn pthread_detach(_thread: usize) -> i32 {
     NOT_SUPPORTED
 }
 RUST
-    rustc_of_debian --edition 2024 --crate-type rlib --emit obj -O -Cpanic=abort --target wasm32-wasip1 \
-        -L "dependency=${to%/*}" -o "$home/threads.o" "$home/threads.rs"
+    rustc_of_debian --sysroot "$sysroot" --target wasm32-wasip1 --edition 2024 --crate-type rlib --emit obj -O -Cpanic=abort \
+        -o "$home/threads.o" "$home/threads.rs"
     for start in crt1-command crt1-reactor; do
         LD_LIBRARY_PATH=$rust/lib "$lld" -flavor wasm -r -o "$to/$start.o" "$from/$start.o" "$home/threads.o"
     done
-    rm "$home"/threads.*
+    rm -r "$sysroot" "$home"/threads.*
 }
 
 [ $# -gt 0 ] || fail "which targets?"
