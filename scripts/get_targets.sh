@@ -26,16 +26,13 @@ fail() {
 packages() {
     case $1 in
         aarch64-unknown-linux-gnu) echo gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user ;;
-        armv7-unknown-linux-gnueabihf) echo gcc-arm-linux-gnueabihf libc6-dev-armhf-cross qemu-user ;;
         i686-unknown-linux-gnu) echo gcc-i686-linux-gnu libc6-dev-i386-cross ;;
-        powerpc64-unknown-linux-gnu) echo gcc-powerpc64-linux-gnu libc6-dev-ppc64-cross qemu-user ;;
-        riscv64gc-unknown-linux-gnu) echo gcc-riscv64-linux-gnu libc6-dev-riscv64-cross qemu-user ;;
         s390x-unknown-linux-gnu) echo gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user ;;
         thumb*) echo qemu-system-arm ;;
         riscv*-none-elf) echo qemu-system-misc ;;
         wasm32-wasip1) echo wasi-libc "$(command -v node >/dev/null || echo nodejs)" ;;
         wasm32-unknown-unknown) ;;
-        *) fail "no target $1 here; see the table above" ;;
+        *) fail "no target $1 here" ;;
     esac
 }
 
@@ -133,7 +130,8 @@ RUST
 [ $# -gt 0 ] || fail "which targets?"
 tools=()
 for target in "$@"; do
-    read -ra some < <(packages "$target")
+    some=$(packages "$target")
+    read -ra some <<<"$some"
     tools+=("${some[@]}")
 done
 missing=()
