@@ -82,6 +82,8 @@ pub(crate) unsafe trait Simd: Copy + Send + Sync + 'static {
     const MR: usize;
     /// Registers across the matmul tile; the tile is `NV * LANES` columns wide.
     const NV: usize;
+    /// Whether [`Self::prefetch`] does anything.
+    const PREFETCH: bool = true;
     /// `fma` rounds once.
     #[cfg_attr(not(test), expect(dead_code))]
     const FUSED: bool;
