@@ -32,6 +32,7 @@ unsafe impl Simd for Wasm128 {
     const LANES: usize = 4;
     const MR: usize = 4;
     const NV: usize = 2;
+    const PREFETCH: bool = false;
     const FUSED: bool = false;
 
     #[inline(always)]

@@ -106,6 +106,7 @@ impl Engine<'_> {
         if !matches!(attention.sequences, Sequences::One) {
             return Err(Error::Value { arg: "sequences" });
         }
+        attention.check_options()?;
         same("cache", attention.heads.kv, cache.heads())?;
         self.attend(attention, q.into(), cache.stored()?, out, None, scratch)
     }
