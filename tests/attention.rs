@@ -2,6 +2,8 @@
 
 mod common;
 
+#[path = "attention/cache.rs"]
+mod cache;
 #[path = "attention/contract.rs"]
 mod contract;
 #[path = "attention/masked.rs"]

@@ -1,7 +1,7 @@
 //! What is masked has no influence, whatever it is; what is visible has the influence that the definition gives it.
 
 use crate::common::attend::broadcast::{Broadcast, Layout};
-use crate::common::attend::draw::{Draw, draws, rows};
+use crate::common::attend::draw::{Draw, draws, rows_or_many_keys};
 use crate::common::attend::form::{Form, Place, Rows, Span};
 use crate::common::attend::{Answer, Problem, Truths};
 use crate::common::data::{Rng, Values};
@@ -41,7 +41,7 @@ proptest! {
     /// their bits.
     #[test]
     fn who_does_not_see_a_key_keeps_every_bit(
-        draw in draws(40), (rows, size) in rows(60, 200), pick: usize, in_value: bool, bad in proptest::sample::select(BAD.to_vec()),
+        draw in draws(40), (rows, size) in rows_or_many_keys(60, 200), pick: usize, in_value: bool, bad in proptest::sample::select(BAD.to_vec()),
     ) {
         let Some(clean) = moderate(draw, rows, size) else { return Ok(()) };
         let mut spoiled = clean.clone();
@@ -63,7 +63,7 @@ proptest! {
     /// without that key.
     #[test]
     fn a_visible_key_that_is_no_number_gives_what_the_definition_says(
-        draw in draws(40), (rows, size) in rows(60, 200), pick: usize, bad in proptest::sample::select(BAD[..3].to_vec()),
+        draw in draws(40), (rows, size) in rows_or_many_keys(60, 200), pick: usize, bad in proptest::sample::select(BAD[..3].to_vec()),
     ) {
         let Some(mut problem) = moderate(draw, rows, size) else { return Ok(()) };
         let key = pick % problem.n_k();
@@ -74,7 +74,7 @@ proptest! {
     /// A value that is no number makes the result of who sees it no number, but not the sum.
     #[test]
     fn a_visible_value_that_is_no_number_reaches_the_result(
-        draw in draws(40), (rows, size) in rows(60, 200), pick: usize, bad in proptest::sample::select(BAD[..3].to_vec()),
+        draw in draws(40), (rows, size) in rows_or_many_keys(60, 200), pick: usize, bad in proptest::sample::select(BAD[..3].to_vec()),
     ) {
         let Some(clean) = moderate(draw, rows, size) else { return Ok(()) };
         let mut problem = clean.clone();
@@ -99,7 +99,7 @@ proptest! {
     /// The same for one element of the bias.
     #[test]
     fn a_bias_that_is_no_number_reaches_who_sees_it(
-        draw in draws(40), (rows, size) in rows(60, 200), pick: usize, bad in proptest::sample::select(BAD[..3].to_vec()),
+        draw in draws(40), (rows, size) in rows_or_many_keys(60, 200), pick: usize, bad in proptest::sample::select(BAD[..3].to_vec()),
     ) {
         let mut draw = draw;
         draw.terms.bias = true;
@@ -128,7 +128,7 @@ proptest! {
 
     /// Queries share registers; yet each is on its own.
     #[test]
-    fn a_query_keeps_its_bits_whatever_stands_beside_it(draw in draws(40), (rows, size) in rows(60, 200), seed: u64) {
+    fn a_query_keeps_its_bits_whatever_stands_beside_it(draw in draws(40), (rows, size) in rows_or_many_keys(60, 200), seed: u64) {
         let Some(clean) = moderate(draw, rows, size) else { return Ok(()) };
         let (mut spoiled, mut rng) = (clean.clone(), Rng::new(seed));
         let bad: Vec<bool> = (0..clean.n_q()).map(|_| rng.below(3) == 0).collect();
@@ -143,9 +143,9 @@ proptest! {
         });
     }
 
-    /// A bias of -inf hides a key as a mask does.
+    /// A bias of -inf hides a key and its value as a mask does.
     #[test]
-    fn a_bias_of_minus_infinity_is_a_mask(draw in draws(40), (rows, size) in rows(60, 200), one_in in 1_usize..6, seed: u64) {
+    fn a_bias_of_minus_infinity_is_a_mask(draw in draws(40), (rows, size) in rows_or_many_keys(60, 200), one_in in 1_usize..6, seed: u64) {
         let mut draw = draw;
         (draw.terms.bias, draw.sight.mask) = (false, None);
         let Some(open) = moderate(draw, rows, size) else { return Ok(()) };
@@ -155,6 +155,10 @@ proptest! {
             Rng::new(seed ^ (((s * 31 + h) * 1009 + i) * 10_007 + j) as u64).below(one_in + 1) == 0
         };
         let by_mask = Form { mask: Some(Broadcast::new(sizes, Layout::FULL, true, |at| !hidden(at))), ..open.form.clone() };
+        // Hidden or not, one value is no number.
+        let mut open = open;
+        let key = seed as usize % open.n_k();
+        spoil(&mut open.v, key, f32::NAN);
         let weight = |at| if hidden(at) { f32::NEG_INFINITY } else { 0.0 };
         let by_bias = Form { bias: Some(Broadcast::new(sizes, Layout::FULL, 0.0, weight)), ..open.form.clone() };
         let truth = Problem { form: by_mask, ..open.clone() };

@@ -17,12 +17,8 @@ use selfattn::Engine;
 fn part(whole: &Problem, start: usize, end: usize) -> Problem {
     let rows = |x: &Stored| Stored::of(x.dtype(), &x.mat().rows(start, end - start));
     let mut form = whole.form.clone();
-    for (data, stride) in form.bias.iter_mut().map(|bias| (&mut bias.data, bias.strides[3])) {
-        data.drain(..(start * stride).min(data.len()));
-    }
-    for (data, stride) in form.mask.iter_mut().map(|mask| (&mut mask.data, mask.strides[3])) {
-        data.drain(..(start * stride).min(data.len()));
-    }
+    form.bias = form.bias.map(|bias| bias.from(3, start));
+    form.mask = form.mask.map(|mask| mask.from(3, start));
     Problem { form, q: whole.q.clone(), k: rows(&whole.k), v: rows(&whole.v) }
 }
 
@@ -132,6 +128,16 @@ fn the_larger_sum_outweighs_the_smaller() {
     let [out, lse] = merged_pair([3.0, 200.0], [5.0, 200.0]);
     assert_eq!(out, 4.0);
     assert!((f64::from(lse) - (200.0 + 2.0_f64.ln())).abs() < 1e-4);
+}
+
+/// What a part without a share holds does not count.
+#[test]
+fn a_part_without_a_share_may_hold_anything() {
+    for bad in [f32::NAN, f32::INFINITY] {
+        for [a, b] in [[[bad, f32::NEG_INFINITY], [1.5, 0.3]], [[1.5, 0.3], [bad, f32::NEG_INFINITY]]] {
+            assert_eq!(merged_pair(a, b), [1.5, 0.3], "{a:?} {b:?}");
+        }
+    }
 }
 
 /// A part that is NaN is so in both the result and the sum, and makes the whole NaN.

@@ -12,25 +12,57 @@ use crate::common::oracle::Mat;
 use crate::common::stored::DTYPES;
 use selfattn::Dtype;
 
-/// What the last rounding alone may cost: where the plain algorithm happens to be exact, that is still allowed.
-fn last_rounding(expected: &Mat) -> f64 {
-    let finite = expected.data.iter().filter(|x| x.is_finite());
-    2.0 * U * finite.fold(0.0, |max, x| x.abs().max(max))
+/// How far some results are from the truth together.
+#[derive(Clone, Copy, Default)]
+struct Errors {
+    largest: f64,
+    squares: f64,
+    /// The largest result: its last rounding is allowed where the plain algorithm happens to be exact.
+    size: f64,
 }
 
-fn gate(problem: &Problem) {
-    let expected = problem.form.exact(&problem.inputs());
-    let errors = |got: &Outcome| [max_error(&got.out, &expected.out), max_error(&got.lse, &expected.lse)];
-    let allowed = [Arithmetic::Widened, Arithmetic::Pairs].map(|arithmetic| {
-        let [out, lse] = errors(&problem.plain(arithmetic));
-        [2.0 * out + last_rounding(&expected.out), 2.0 * lse + last_rounding(&expected.lse)]
-    });
+impl Errors {
+    fn add(&mut self, got: &Mat, expected: &Mat) {
+        self.largest = self.largest.max(max_error(got, expected));
+        let finite = got.data.iter().zip(&expected.data).filter(|(_, e)| e.is_finite());
+        self.squares += finite.clone().map(|(g, e)| (g - e) * (g - e)).sum::<f64>();
+        self.size = finite.fold(self.size, |max, (_, e)| e.abs().max(max));
+    }
+
+    /// The gate, and the same for the root of the mean square, which is less a matter of luck.
+    fn pass(self, plain: Self) -> bool {
+        let rounding = 2.0 * U * self.size;
+        self.largest <= 2.0 * plain.largest + rounding && self.squares.sqrt() <= 2.0 * plain.squares.sqrt() + rounding
+    }
+}
+
+impl std::fmt::Debug for Errors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "at most {:e}, squares {:e}", self.largest, self.squares)
+    }
+}
+
+/// Of problems that are alike.
+fn gate(problems: &[Problem]) {
+    let expected: Vec<Outcome> = problems.iter().map(|problem| problem.form.exact(&problem.inputs())).collect();
+    let errors = |run: &dyn Fn(&Problem) -> Outcome| {
+        let mut errors = [Errors::default(); 2];
+        for (problem, expected) in problems.iter().zip(&expected) {
+            let got = run(problem);
+            errors[0].add(&got.out, &expected.out);
+            errors[1].add(&got.lse, &expected.lse);
+        }
+        errors
+    };
+    let plain = [Arithmetic::Widened, Arithmetic::Pairs].map(|arithmetic| errors(&|problem| problem.plain(arithmetic)));
     every_level(|engine| {
-        let Answer { out, lse } = problem.run(engine);
-        let errors = errors(&Outcome { out: out.mat(), lse: lse.mat() });
-        let allowed = allowed[usize::from(problem.arithmetic(engine) == Arithmetic::Pairs)];
-        for ((error, allowed), of) in errors.into_iter().zip(allowed).zip(["out", "lse"]) {
-            assert!(error <= allowed, "{} {of}: {error:e}, allowed {allowed:e}: {problem:?}", engine.level());
+        let ours = errors(&|problem| {
+            let Answer { out, lse } = problem.run(engine);
+            Outcome { out: out.mat(), lse: lse.mat() }
+        });
+        let plain = plain[usize::from(problems[0].arithmetic(engine) == Arithmetic::Pairs)];
+        for ((ours, plain), of) in ours.into_iter().zip(plain).zip(["out", "lse"]) {
+            assert!(ours.pass(plain), "{} {of}: {ours:?}; plain {plain:?}: {:?}", engine.level(), problems[0]);
         }
     });
 }
@@ -49,21 +81,23 @@ fn every_combination_of_options_passes() {
         draw.terms.alibi = has(4);
         draw.terms.sinks = has(5);
         draw.terms.softcap = has(6).then_some(5.0);
-        gate(&draw.problem(Rows::One, [70, 150]));
+        gate(&[draw.problem(Rows::One, [70, 150])]);
     }
 }
 
-/// Sizes as in FlashAttention's test, with tails everywhere, and one query.
+/// Sizes as in FlashAttention's test, with tails everywhere, and few queries, of which it takes some draws to tell.
 #[test]
 fn every_size_and_type_passes() {
     for dtype in DTYPES {
-        for (seed, [n_q, n_k]) in
-            [[1, 700], [3, 999], [113, 203], [128, 217], [256, 128], [65, 1030]].into_iter().enumerate()
-        {
+        for [n_q, n_k] in [[1_usize, 700], [3, 999], [113, 203], [128, 217], [256, 128], [65, 1030]] {
             for head_dim in [40, 64, 128] {
-                let mut draw = Draw { types: [dtype; 3], ..Draw::plain(1, head_dim, seed as u64) };
-                draw.sight.causal = head_dim == 64;
-                gate(&draw.problem(Rows::One, [n_q, n_k]));
+                let problem = |seed| {
+                    let mut draw = Draw { types: [dtype; 3], ..Draw::plain(1, head_dim, seed) };
+                    draw.sight.causal = head_dim == 64;
+                    draw.problem(Rows::One, [n_q, n_k])
+                };
+                let problems: Vec<Problem> = (0..60_usize.div_ceil(n_q)).map(|seed| seed as u64).map(problem).collect();
+                gate(&problems);
             }
         }
     }
@@ -75,7 +109,7 @@ fn every_spread_of_logits_passes() {
     for dtype in [Dtype::F32, Dtype::Bf16] {
         for scale in [0.0, 0.01, 0.3, 1.0, 3.0] {
             let draw = Draw { types: [dtype; 3], scale: Some(scale), ..Draw::plain(2, 24, 9) };
-            gate(&draw.problem(Rows::One, [90, 400]));
+            gate(&[draw.problem(Rows::One, [90, 400])]);
         }
     }
 }

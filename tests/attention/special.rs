@@ -133,7 +133,7 @@ fn a_sink_with_no_key_to_share_is_the_whole_sum() {
 
 #[test]
 fn extreme_sinks_are_what_keys_of_those_logits_are() {
-    for sink in [f32::NEG_INFINITY, -1e30, -100.0, 100.0, 1e30, f32::INFINITY, f32::NAN] {
+    for sink in [f32::NEG_INFINITY, -1e38, -1e30, -100.0, 100.0, 1e30, 1e38, f32::INFINITY, f32::NAN] {
         let mut problem = Draw::plain(2, 6, 4).problem(Rows::One, [20, 70]);
         problem.form.sinks = Some(vec![sink, 0.0]);
         problem.check();

@@ -77,4 +77,11 @@ impl<T: Copy> Broadcast<T> {
     pub fn at(&self, sequence: usize, Place { head, query }: Place, key: usize) -> T {
         self.data[self.index([sequence, head, query, key])]
     }
+
+    /// From that sequence, head, query or key on; along an axis that shares one element, all of it.
+    pub fn from(mut self, axis: usize, index: usize) -> Self {
+        let skipped = (index * self.strides[axis]).min(self.data.len());
+        self.data.drain(..skipped);
+        self
+    }
 }

@@ -133,6 +133,12 @@ pub fn rows(n_q: usize, n_k: usize) -> impl Strategy<Value = (Rows, [usize; 2])>
     prop_oneof![4 => one, 1 => packed, 1 => padded, 1 => offsets]
 }
 
+/// The same, or few queries over so many keys that these are divided into parts.
+pub fn rows_or_many_keys(n_q: usize, n_k: usize) -> impl Strategy<Value = (Rows, [usize; 2])> {
+    let few = (1_usize..4, 1000_usize..3000).prop_map(|size| (Rows::One, size.into()));
+    prop_oneof![6 => rows(n_q, n_k), 1 => few]
+}
+
 impl Draw {
     /// With no option, in f32: for tests that are about something else.
     pub fn plain(heads: usize, head_dim: usize, seed: u64) -> Self {

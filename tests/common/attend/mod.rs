@@ -52,6 +52,15 @@ impl Problem {
         Inputs { q: self.q.mat(), k: self.k.mat(), v: self.v.mat() }
     }
 
+    /// Some queries of the only sequence, by themselves; with an offset, so that they stay in their place.
+    pub fn queries(&self, start: usize, count: usize) -> Self {
+        let mut part = Self { q: Stored::of(self.q.dtype(), &self.q.mat().rows(start, count)), ..self.clone() };
+        part.form.query_offset = part.form.query_offset.map(|offset| offset + start);
+        part.form.bias = part.form.bias.map(|bias| bias.from(2, start));
+        part.form.mask = part.form.mask.map(|mask| mask.from(2, start));
+        part
+    }
+
     /// The same numbers in f32.
     pub fn widened(&self) -> Self {
         let [q, k, v] = [&self.q, &self.k, &self.v].map(Stored::widened);
