@@ -179,7 +179,8 @@ impl<'a> Work<'a> {
     fn run(&self, task: usize, span: &Span, item: usize) {
         let pairs = self.pairs_of(task, span, item);
         if self.is_few(span) {
-            self.level.dispatch(Few { pairs, part: Part::All(self.memory.partial(task)) });
+            let parts = 0..parts(span.keys.len(), self.keys).len();
+            self.level.dispatch(Few { pairs, parts, seen: self.memory.partial(task) });
         } else {
             self.level.dispatch(pairs);
         }
@@ -187,26 +188,26 @@ impl<'a> Work<'a> {
 
     /// As [`run`](Self::run), the keys of few queries divided among the threads.
     fn share(&self, engine: &Engine<'_>, span: &Span, item: usize) {
-        if !self.is_few(span) {
+        let parts = parts(span.keys.len(), self.keys).len();
+        if !self.is_few(span) || parts == 1 {
             return self.run(0, span, item);
         }
-        let parts = parts(span.keys.len(), self.keys).count();
         let shared = Shared(*self);
         engine.split(parts, 1, |task, parts| {
             let work = shared.get();
             for i in parts {
-                let part = Part::One(i, work.memory.partial(i));
-                work.level.dispatch(Few { pairs: work.pairs_of(task, span, item), part });
+                let (pairs, seen) = (work.pairs_of(task, span, item), work.memory.partial(i));
+                work.level.dispatch(Few { pairs, parts: i..i + 1, seen });
             }
         });
-        self.level.dispatch(Few { pairs: self.pairs_of(0, span, item), part: Part::Join(&self.memory) });
+        self.level.dispatch(Join { pairs: self.pairs_of(0, span, item), memory: &self.memory });
     }
 }
 
-/// The parts of `n_k` keys, each of whole blocks.
+/// The parts of `n_k` keys, each of whole blocks; one without keys if there are none.
 fn parts(n_k: usize, keys: usize) -> impl ExactSizeIterator<Item = Range<usize>> + Clone {
     let len = div_ceil(n_k.div_ceil(PARTS).max(KEYS_TO_A_PART), keys) * keys;
-    (0..div_ceil(n_k, len)).map(move |i| i * len..n_k.min((i + 1) * len))
+    (0..div_ceil(n_k, len).max(1)).map(move |i| i * len..n_k.min((i + 1) * len))
 }
 
 /// A block of pairs of a query and a head, at least one and at most as many as a tile is wide. No other task writes their
@@ -234,20 +235,12 @@ impl Op for Pairs<'_> {
     }
 }
 
-/// A block of at most [`most_pairs`] pairs, and which of its keys.
+/// A block of at most [`most_pairs`] pairs, over some parts of its keys, each merged with those before it.
 struct Few<'a> {
     pairs: Pairs<'a>,
-    part: Part<'a>,
-}
-
-/// Parts of the keys are merged in their order, whoever computed them.
-enum Part<'a> {
-    /// All parts, one after the other, with room for what the earlier ones have seen.
-    All(Partial),
-    /// One of them, whose result is kept.
-    One(usize, Partial),
-    /// None: the results are merged and written.
-    Join(&'a Memory),
+    parts: Range<usize>,
+    /// What the parts have seen so far; if they are not all there are, the result.
+    seen: Partial,
 }
 
 impl Op for Few<'_> {
@@ -256,44 +249,47 @@ impl Op for Few<'_> {
     fn run<S: Simd>(self, s: S) {
         let block = self.pairs.block(s);
         let seen = block.sight.keys();
-        let parts = parts(block.head.n_k, block.keys);
-        // SAFETY: see the types, and `attention`.
+        let all = parts(block.head.n_k, block.keys);
+        let is_whole = self.parts.len() == all.len();
+        // SAFETY: see the type, and `attention`.
         unsafe {
-            match self.part {
-                Part::All(before) => {
-                    let last = parts.len().saturating_sub(1);
-                    block.start::<Rows>(true);
-                    for (i, keys) in parts.enumerate() {
-                        block.part(i, within(&seen, keys));
-                        if i > 0 {
-                            block.merge(before);
-                        }
-                        if i < last {
-                            block.save(before);
-                        }
-                    }
-                    block.finish::<Rows>();
+            for (i, keys) in all.enumerate().skip(self.parts.start).take(self.parts.len()) {
+                block.part(i, within(&seen, keys));
+                if i > self.parts.start {
+                    block.merge(self.seen);
                 }
-                Part::One(i, result) => {
-                    for (part, keys) in parts.enumerate() {
-                        if part == i {
-                            block.part(i, within(&seen, keys));
-                        }
-                    }
-                    block.save(result);
-                }
-                Part::Join(memory) => {
-                    block.start::<Rows>(true);
-                    for i in 0..parts.len() {
-                        block.restore(memory.partial(i));
-                        if i > 0 {
-                            block.merge(memory.partial(i - 1));
-                            block.save(memory.partial(i));
-                        }
-                    }
-                    block.finish::<Rows>();
+                if !is_whole || i + 1 < self.parts.end {
+                    block.save(self.seen);
                 }
             }
+            if is_whole {
+                block.finish::<Rows>();
+            }
+        }
+    }
+}
+
+/// The parts' results, merged in their order and written.
+struct Join<'a> {
+    pairs: Pairs<'a>,
+    memory: &'a Memory,
+}
+
+impl Op for Join<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let block = self.pairs.block(s);
+        // SAFETY: see `Pairs`, and `attention`; each part has left its result.
+        unsafe {
+            for i in 0..parts(block.head.n_k, block.keys).len() {
+                block.restore(self.memory.partial(i));
+                if i > 0 {
+                    block.merge(self.memory.partial(i - 1));
+                    block.save(self.memory.partial(i));
+                }
+            }
+            block.finish::<Rows>();
         }
     }
 }

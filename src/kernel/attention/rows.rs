@@ -18,6 +18,10 @@ use crate::simd::{Simd, math};
 /// Registers of sums that are kept at a time, on levels with 16 registers as well.
 const SUMS: usize = 8;
 
+/// Keys whose scores are computed together, so that a register of queries is loaded once for all of them. Every level's lanes
+/// are a multiple of as many keys as there are pairs.
+const TOGETHER: usize = 2;
+
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
@@ -38,26 +42,21 @@ const fn padded(d: usize, lanes: usize) -> Option<usize> {
     d.checked_next_multiple_of(lanes)
 }
 
-/// Calls `$body` with the constant `$R` bound to 1, 2, 4 or 8, at least `$rows` but no more than the level's pairs need.
+/// Calls `$body` with the constants `$R` bound to 1, 2, 4 or 8, at least `$rows` but no more than the level's pairs need, and `$C` to
+/// the registers of columns for which that many rows leave room among [`SUMS`].
 macro_rules! with_pairs {
-    ($S:ty, $rows:expr, $R:ident => $body:expr) => {
+    (@ $R:ident = $rows:literal, $C:ident => $body:expr) => {{
+        const $R: usize = $rows;
+        #[allow(unused)]
+        const $C: usize = SUMS / $R;
+        $body
+    }};
+    ($S:ty, $rows:expr, $R:ident, $C:ident => $body:expr) => {
         match $rows {
-            1 => {
-                const $R: usize = 1;
-                $body
-            }
-            3..=4 if most_pairs(<$S>::LANES) >= 4 => {
-                const $R: usize = 4;
-                $body
-            }
-            5.. if most_pairs(<$S>::LANES) >= 8 => {
-                const $R: usize = 8;
-                $body
-            }
-            _ => {
-                const $R: usize = 2;
-                $body
-            }
+            1 => with_pairs!(@ $R = 1, $C => $body),
+            3..=4 if most_pairs(<$S>::LANES) >= 4 => with_pairs!(@ $R = 4, $C => $body),
+            5.. if most_pairs(<$S>::LANES) >= 8 => with_pairs!(@ $R = 8, $C => $body),
+            _ => with_pairs!(@ $R = 2, $C => $body),
         }
     };
 }
@@ -96,7 +95,7 @@ impl<S: Simd> Products<S> for Rows {
         // SAFETY: the keys exist.
         unsafe {
             for_each_operand!(block.head.k.at(row, 0), k => {
-                with_pairs!(S, block.pairs.len(), R => scores::<S, _, R>(block, k, segment.keys.len(), line));
+                with_pairs!(S, block.pairs.len(), R, C => scores::<S, _, R>(block, k, segment.keys.len(), line));
             });
         }
     }
@@ -110,7 +109,7 @@ impl<S: Simd> Products<S> for Rows {
                 if careful {
                     accumulate_masked(block, v, keys, line);
                 } else {
-                    with_pairs!(S, block.pairs.len(), R => accumulate::<S, _, R>(block, v, keys, line));
+                    with_pairs!(S, block.pairs.len(), R, C => accumulate::<S, _, R, C>(block, v, keys, line));
                 }
             });
         }
@@ -163,20 +162,13 @@ unsafe fn scores<S: Simd, E: Load, const R: usize>(block: &Block<'_, S>, k: Stri
         let count = (keys - start).min(at_once);
         // SAFETY: the keys exist, and their lines.
         unsafe {
-            let k = k.at(start, 0);
-            let to = partial.as_mut_ptr();
-            // Two keys at a time, so that a register of queries is loaded for both; four, if that is not enough to do.
-            let step = if R == 1 { 4 } else { 2 };
-            let whole = count - count % step;
-            for key in (0..whole).step_by(step) {
-                if R == 1 {
-                    partial_scores::<S, E, R, 4>(block, k.at(key, 0), to.add(key * R * S::LANES));
-                } else {
-                    partial_scores::<S, E, R, 2>(block, k.at(key, 0), to.add(key * R * S::LANES));
+            for key in (0..count).step_by(TOGETHER) {
+                let mut k = k.at(start + key, 0);
+                if key + 1 == count {
+                    // The last key once more, instead of one that does not exist.
+                    k.row = 0;
                 }
-            }
-            for key in whole..count {
-                partial_scores::<S, E, R, 1>(block, k.at(key, 0), to.add(key * R * S::LANES));
+                partial_scores::<S, E, R>(block, k, partial.as_mut_ptr().add(key * R * S::LANES));
             }
             s.store(sums.as_mut_ptr(), sum_each(s, &partial));
             for key in 0..count {
@@ -187,28 +179,24 @@ unsafe fn scores<S: Simd, E: Load, const R: usize>(block: &Block<'_, S>, k: Stri
     }
 }
 
-/// The products of `K` keys with `R` queries, a register each whose lanes are still to be added up.
+/// The products of [`TOGETHER`] keys with `R` queries, a register each whose lanes are still to be added up.
 #[inline(always)]
-unsafe fn partial_scores<S: Simd, E: Load, const R: usize, const K: usize>(
-    block: &Block<'_, S>,
-    k: Strided<E>,
-    to: *mut f32,
-) {
+unsafe fn partial_scores<S: Simd, E: Load, const R: usize>(block: &Block<'_, S>, k: Strided<E>, to: *mut f32) {
     let (s, d) = (block.s, block.head.heads.d);
     let stride = d.next_multiple_of(S::LANES);
-    let mut sums = [[s.splat(0.0); R]; K];
+    let mut sums = [[s.splat(0.0); R]; TOGETHER];
     // SAFETY: the keys and the rows of queries have `d` elements, the latter up to whole registers.
     unsafe {
-        for key in 0..K {
+        for key in 0..TOGETHER {
             prefetch(s, k.at(key + block.keys, 0).ptr, d);
         }
         for at in (0..d - d % S::LANES).step_by(S::LANES) {
-            let x = each!(s.splat(0.0); K, key => E::load(s, k.at(key, at).ptr));
+            let x = each!(s.splat(0.0); TOGETHER, key => E::load(s, k.at(key, at).ptr));
             multiply_add(block, &mut sums, x, stride, at);
         }
         if !d.is_multiple_of(S::LANES) {
             let at = d - d % S::LANES;
-            let x = each!(s.splat(0.0); K, key => E::load_first(s, k.at(key, at).ptr, d % S::LANES));
+            let x = each!(s.splat(0.0); TOGETHER, key => E::load_first(s, k.at(key, at).ptr, d % S::LANES));
             multiply_add(block, &mut sums, x, stride, at);
         }
         for (key, sums) in sums.into_iter().enumerate() {
@@ -219,12 +207,12 @@ unsafe fn partial_scores<S: Simd, E: Load, const R: usize, const K: usize>(
     }
 }
 
-/// Registers of `K` keys times those of `R` queries from column `at` on.
+/// Registers of some keys times those of `R` queries from column `at` on.
 #[inline(always)]
-unsafe fn multiply_add<S: Simd, const R: usize, const K: usize>(
+unsafe fn multiply_add<S: Simd, const R: usize>(
     block: &Block<'_, S>,
-    sums: &mut [[S::F32; R]; K],
-    x: [S::F32; K],
+    sums: &mut [[S::F32; R]; TOGETHER],
+    x: [S::F32; TOGETHER],
     stride: usize,
     at: usize,
 ) {
@@ -261,19 +249,19 @@ fn sum_each<S: Simd>(s: S, partial: &[f32; MAX_LANES * MAX_LANES]) -> S::F32 {
 
 /// Some columns of `R` rows of the output after others, each plus the exponentials times the values.
 #[inline(always)]
-unsafe fn accumulate<S: Simd, E: Load, const R: usize>(block: &Block<'_, S>, v: Strided<E>, keys: usize, line: usize) {
+unsafe fn accumulate<S: Simd, E: Load, const R: usize, const C: usize>(
+    block: &Block<'_, S>,
+    v: Strided<E>,
+    keys: usize,
+    line: usize,
+) {
     let dv = block.head.heads.dv;
     let mut at = 0;
     // SAFETY: the values exist, and the output up to whole registers.
     unsafe {
-        // As many registers of columns as `SUMS` have room for.
-        while R < SUMS && at + SUMS / R * S::LANES <= dv {
-            match SUMS / R {
-                8 => accumulate_columns::<S, E, R, 8>(block, v, keys, line, at),
-                4 => accumulate_columns::<S, E, R, 4>(block, v, keys, line, at),
-                _ => accumulate_columns::<S, E, R, 2>(block, v, keys, line, at),
-            }
-            at += SUMS / R * S::LANES;
+        while C > 1 && at + C * S::LANES <= dv {
+            accumulate_columns::<S, E, R, C>(block, v, keys, line, at);
+            at += C * S::LANES;
         }
         while at < dv {
             accumulate_columns::<S, E, R, 1>(block, v, keys, line, at);
