@@ -13,7 +13,9 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use fixtures::data::Rng;
 use fixtures::memory::{AsMatrix, Strided};
 use half::{bf16, f16};
-use selfattn::{Activation, Attention, Element, Engine, Epilogue, Level, MatMut, Packed, Weights};
+use selfattn::{
+    Activation, Attention, Element, Engine, Epilogue, KvCache, Level, MatMut, MatRef, Matrix, Packed, Weights,
+};
 
 /// Products of transformers, `m x k x n`: the layers of a model 384 wide over a passage and a query, of larger ones, the
 /// products of attention, and a cube.
@@ -35,11 +37,30 @@ const ROWS: [[usize; 2]; 3] = [[384, 384], [4096, 4096], [4096, 11008]];
 const PORTABLE: usize = 1 << 28;
 /// Tokens: a query, a passage, what the longest texts have.
 const TOKENS: [usize; 3] = [16, 128, 512];
-/// Width of the hidden state, and of the matrices that a head is a part of.
+/// Width of the hidden state.
 const HIDDEN: usize = 384;
 const INNER: usize = 1536;
-const HEAD_DIMS: [usize; 2] = [32, 64];
-const SEQUENCES: [usize; 4] = [16, 128, 512, 2048];
+/// Attention, `heads x n x head_dim`: of a model 384 wide, of larger ones, and one head of a long text.
+const ATTENTIONS: [[usize; 3]; 11] = [
+    [12, 16, 32],
+    [12, 128, 32],
+    [12, 512, 32],
+    [8, 128, 64],
+    [8, 512, 64],
+    [8, 2048, 64],
+    [1, 8192, 64],
+    [8, 128, 128],
+    [8, 512, 128],
+    [8, 2048, 128],
+    [1, 8192, 128],
+];
+/// Decoding: heads of queries, heads of keys and values, their dimensions, keys in the cache.
+const QUERY_HEADS: usize = 32;
+const KV_HEADS: usize = 8;
+const DECODE_DIM: usize = 128;
+const KEYS: [usize; 2] = [4096, 16384];
+/// Bytes of keys and values that no cache holds.
+const COLD: usize = 1 << 28;
 
 // What a row operation does to an element by its definition, a transcendental function counted as one operation.
 /// Maximum, difference, exp, sum, quotient.
@@ -50,7 +71,11 @@ const LAYER_NORM_FLOPS: usize = 8;
 const GELU_FLOPS: usize = 5;
 
 fn random<E: Element>(rows: usize, cols: usize) -> Strided<E> {
-    let mut rng = Rng::new((rows * cols) as u64);
+    random_by((rows * cols) as u64, rows, cols)
+}
+
+fn random_by<E: Element>(seed: u64, rows: usize, cols: usize) -> Strided<E> {
+    let mut rng = Rng::new(seed);
     Strided::dense(rows, cols, |_, _| rng.unit())
 }
 
@@ -119,29 +144,71 @@ where
     });
 }
 
-/// One head, whose queries, keys and values are columns of wider matrices, as in a model.
 fn attention(criterion: &mut Criterion) {
     let mut bench = Bench::new(criterion, "attention");
     for engine in engines() {
-        for (d, causal) in HEAD_DIMS.into_iter().flat_map(|d| [(d, false), (d, true)]) {
-            let attention = Attention::new(1, d).causal(causal);
-            let mut scratch = vec![0; engine.attention_scratch(&attention).unwrap()];
-            for n in SEQUENCES {
-                let [q, k, v] = [1, 2, 3].map(|seed| {
-                    let mut rng = Rng::new(seed);
-                    Strided::<f32>::dense(n, HIDDEN, |_, _| rng.unit())
-                });
-                let mut out = random::<f32>(n, HIDDEN);
-                // Query i sees i + 1 keys, or all; with each, a multiply-add per dimension for the score and for the sum.
-                let pairs = if causal { n * (n + 1) / 2 } else { n * n };
-                let case = format!("d={d} n={n}{}", if causal { " causal" } else { "" });
-                bench.run(&engine, &case, (4 * d * pairs) as u64, || {
-                    let [q, k, v] = [&q, &k, &v].map(|x| black_box(x).view().cols_range(0..d).unwrap());
-                    let out = out.view_mut().cols_range(0..d).unwrap();
-                    engine.attention(&attention, q, k, v, out, &mut scratch).unwrap();
-                });
-            }
+        for (size, causal) in ATTENTIONS.into_iter().flat_map(|size| [(size, false), (size, true)]) {
+            heads::<f32>(&mut bench, &engine, size, causal);
+            heads::<f16>(&mut bench, &engine, size, causal);
+            heads::<bf16>(&mut bench, &engine, size, causal);
         }
+    }
+}
+
+/// All heads of one sequence.
+fn heads<E: Element>(bench: &mut Bench<'_>, engine: &Engine<'_>, [heads, n, d]: [usize; 3], causal: bool)
+where
+    Strided<E>: AsMatrix,
+{
+    // With each key a query sees, a multiply-add per dimension for the score and one for the sum; causal, it sees half of them.
+    let multiply_adds = 2 * heads * n * n * d / if causal { 2 } else { 1 };
+    if engine.level() == Level::SCALAR && multiply_adds > PORTABLE {
+        return;
+    }
+    let attention = Attention::new(heads, d).causal(causal);
+    let mut scratch = vec![0; engine.attention_scratch(&attention).unwrap()];
+    let [q, k, v] = [1, 2, 3].map(|seed| random_by::<E>(seed, n, heads * d));
+    let mut out = random::<f32>(n, heads * d);
+    let case = format!("{} {heads}x{n}x{d}{}", E::DTYPE.name(), if causal { " causal" } else { "" });
+    bench.run(engine, &case, 2 * multiply_adds as u64, || {
+        let [q, k, v] = [&q, &k, &v].map(|x| black_box(x).matrix());
+        engine.attention(&attention, q, k, v, out.view_mut(), &mut scratch).unwrap();
+    });
+}
+
+fn decode(criterion: &mut Criterion) {
+    let mut bench = Bench::new(criterion, "decode");
+    for keys in KEYS {
+        one_query::<f32>(&mut bench, keys);
+        one_query::<f16>(&mut bench, keys);
+        one_query::<bf16>(&mut bench, keys);
+    }
+}
+
+/// One query, whose keys and values come from memory: each run has others, until a cache has none of the first any more.
+fn one_query<E: Element>(bench: &mut Bench<'_>, keys: usize)
+where
+    for<'m> Matrix<'m>: From<MatRef<'m, E>>,
+{
+    let attention = Attention::new(QUERY_HEADS, DECODE_DIM).kv_heads(KV_HEADS);
+    let len = KvCache::<E>::len_of(KV_HEADS, DECODE_DIM, DECODE_DIM, keys).unwrap();
+    let bytes = len * E::DTYPE.size();
+    let [k, v] = [1, 2].map(|seed| random_by::<f32>(seed, keys, KV_HEADS * DECODE_DIM));
+    let mut memory = vec![vec![E::ZERO; len]; COLD.div_ceil(bytes)];
+    let cache = |memory| {
+        let mut cache = KvCache::new(memory, KV_HEADS, DECODE_DIM, DECODE_DIM, keys).unwrap();
+        cache.append(k.view(), v.view()).unwrap();
+        cache
+    };
+    let caches: Vec<_> = memory.iter_mut().map(|memory| cache(memory)).collect();
+    let (q, mut out) = (random::<f32>(1, QUERY_HEADS * DECODE_DIM), random::<f32>(1, QUERY_HEADS * DECODE_DIM));
+    let mut turn = caches.iter().cycle();
+    for engine in engines() {
+        let mut scratch = vec![0; engine.attention_scratch(&attention).unwrap()];
+        bench.run_bytes(&engine, &format!("{} {keys} keys", E::DTYPE.name()), bytes as u64, || {
+            let cache = turn.next().unwrap();
+            engine.attention_cached(&attention, q.view(), cache, out.view_mut(), &mut scratch).unwrap();
+        });
     }
 }
 
@@ -189,5 +256,5 @@ fn gelu(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, matmul, one_row, softmax, attention, layer_norm, gelu);
+criterion_group!(benches, matmul, one_row, softmax, attention, decode, layer_norm, gelu);
 criterion_main!(benches);

@@ -43,7 +43,7 @@ def function(level, *lines, name=OLD_NAME):
     for at, line in enumerate(lines):
         text = line[1] if isinstance(line, tuple) else line
         operation, _, label = text.partition(" ")
-        if operation[0] == "j":
+        if operation[0] == "j" or operation == "b.ne":
             back = [place for place, this in labels if this == label and place <= at]
             to = back[-1] if back else next(place for place, this in labels if this == label)
             text = f"{operation}    {4 * to:x} <{symbol}+0x{4 * to:x}>"
@@ -68,8 +68,65 @@ def judge(*functions, expect=("avx2",)):
 def found(lines):
     """The tiles of one function."""
     (kernel,) = check_tiles.kernels(lines)
-    loops = innermost_loops(kernel.code, check_tiles.is_packed_fma)
+    loops = innermost_loops(kernel.code, kernel.isa.is_packed_fma)
     return [tile for code in loops if (tile := check_tiles.tile_of(kernel, code))]
+
+
+A64_READ = {
+    "f32": ["ldp q{}, q{}, [x1]", "ldr q{}, [x1, #32]"],
+    "f16": ["ldp d{}, d{}, [x1]", "ldr d{}, [x1, #16]"] + [f"fcvtl v{r}.4s, v{r}.4h" for r in (1, 2, 3)],
+    "bf16": ["ldp d{}, d{}, [x1]", "ldr d{}, [x1, #16]"] + [f"shll v{r}.4s, v{r}.4h, #16" for r in (1, 2, 3)],
+}
+
+
+def neon_loop(kind, *more):
+    """A tile of NEON as the compiler makes it: three instructions beside those that its shape asks for, and `more`."""
+    read = iter((1, 2, 3))
+    body = [line.format(*(next(read) for _ in range(line.count("{}")))) for line in A64_READ[kind]]
+    for i in range(8):
+        body += [f"ldr s0, [x2, x{3 + i}, lsl #2]"]
+        body += [f"fmla v{4 + 3 * i + j}.4s, v{1 + j}.4s, v0.s[0]" for j in range(3)]
+    body += ["add x1, x1, #0x30", "add x2, x2, x11", "subs x12, x12, #0x1", *more]
+    return [("start", body[0]), *body[1:], "b.ne start"]
+
+
+def neon(**changes):
+    code = {kind: neon_loop(kind) for kind in A64_READ}
+    code.update(changes)
+    return ["f.o:     file format elf64-littleaarch64", *function("neon", *sum(code.values(), []), "ret")]
+
+
+class Neon(unittest.TestCase):
+    def judge(self, **changes):
+        return judge(neon(**changes), expect=["neon"])
+
+    def test_clean_tiles(self):
+        code, out = self.judge()
+        self.assertEqual(code, 0, out)
+        self.assertRegex(out, r"f32 +8 x 12 +1 +1 +24 +0.42 +38 ")
+        self.assertRegex(out, r"f16 +8 x 12 +1 +1 +24 +0.42 +41 ")
+
+    def test_too_many_instructions(self):
+        code, out = self.judge(f32=neon_loop("f32", "mov x9, x9"))
+        self.assertEqual(code, 1, out)
+        self.assertIn("the f32 tile has 39 instructions, and its shape asks for 35\n", out)
+
+    def test_faults(self):
+        for what, *lines in [
+            ("a call", "bl 5 <memset>"),
+            ("a vector on the stack", "str q4, [sp, #16]", "ldr q4, [sp, #16]"),
+            ("a vector on the stack", "ldp q1, q2, [sp]"),
+            ("a gather or scatter", "ld1 {v0.s}[1], [x2]"),
+            ("a scalar multiply-add", "fmadd s0, s1, s2, s3"),
+        ]:
+            code, out = self.judge(f32=neon_loop("f32", *lines))
+            self.assertEqual(code, 1, out)
+            self.assertIn(f"has {what}:", out)
+
+    def test_a_type_is_missing(self):
+        code, out = self.judge(f16=[])
+        self.assertEqual(code, 2)
+        self.assertIn("neon: no tile of 8 x 12 for f16\n", out)
 
 
 class Passes(unittest.TestCase):

@@ -1,4 +1,4 @@
-"""Machine code as objdump prints it (x86-64, Intel syntax): functions, their instructions, the loops among those."""
+"""Machine code as objdump prints it (x86-64 in Intel syntax, AArch64): functions, their instructions, the loops among those."""
 
 import os
 import re
@@ -9,7 +9,9 @@ SYMBOL = re.compile(r"[0-9a-f]+ <(.+)>:$")
 LINE = re.compile(r"\s*([0-9a-f]+):\s+(\S.*)")
 PREFIX = re.compile(r"^((notrack|bnd|lock|rep\w*|data16|\{\w+\}) +)+")
 TARGET = re.compile(r"([0-9a-f]+) <")
-ENDS = ("jmp", "ret", "ud2")
+JUMP = re.compile(r"j\w+|b(\.\w+)?$|cbn?z$|tbn?z$")
+ENDS = ("jmp", "ret", "ud2", "b", "br", "brk", "udf")
+COMMENT = re.compile(r"#\s|//\s")  # Of x86, and of AArch64, where # stands before a number.
 
 Instruction = namedtuple("Instruction", "address name operands text")
 Function = namedtuple("Function", "symbol code")
@@ -19,19 +21,20 @@ class Unusable(Exception):
     """Why there is nothing to judge."""
 
 
-def disassemble(path):
-    command = ["objdump", "--disassemble", "--no-show-raw-insn", "-M", "intel", "--", path]
+def disassemble(path, objdump="objdump"):
+    syntax = ["-M", "intel"] if objdump == "objdump" else []
+    command = [objdump, "--disassemble", "--no-show-raw-insn", *syntax, "--", path]
     try:
         done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"})
     except FileNotFoundError:
-        raise Unusable("no objdump; install binutils") from None
+        raise Unusable(f"no {objdump}; install binutils") from None
     if done.returncode != 0:
         raise Unusable(done.stderr.strip())
     return done.stdout.splitlines()
 
 
 def parse_instruction(address, text):
-    text = text.split("#")[0].strip()
+    text = COMMENT.split(text)[0].strip().replace("\t", " ")
     name, _, rest = PREFIX.sub("", text).partition(" ")
     operands = [re.sub(r"\{.*?\}", "", operand).strip() for operand in rest.split(",")]
     return Instruction(int(address, 16), name, operands, text)
@@ -50,7 +53,7 @@ def parse(lines, wanted):
 
 
 def jump_target(instruction):
-    target = instruction.name.startswith("j") and TARGET.match(instruction.operands[0])
+    target = JUMP.match(instruction.name) and TARGET.match(instruction.operands[-1])
     return int(target[1], 16) if target else None
 
 
@@ -61,7 +64,7 @@ def blocks(code):
     """
     starts, pieces = {jump_target(i) for i in code}, {}
     for before, instruction in zip([None, *code], code):
-        if before is None or instruction.address in starts or before.name[0] == "j" or before.name in ENDS:
+        if before is None or instruction.address in starts or JUMP.match(before.name) or before.name in ENDS:
             first = instruction.address
         pieces.setdefault(first, []).append(instruction)
     edges = {}

@@ -129,7 +129,7 @@ impl<'p> Engine<'p> {
     /// Splits `0..items` into at most one contiguous part a thread, none smaller than `grain`, and runs `task(part, items)`
     /// for each.
     pub(crate) fn split(&self, items: usize, grain: usize, task: impl Fn(usize, Range<usize>) + Sync) {
-        let parts = self.threads().min(items.div_ceil(grain.max(1))).max(1);
+        let parts = self.threads().min(div_ceil(items, grain)).max(1);
         if parts == 1 {
             return task(0, 0..items);
         }
@@ -143,9 +143,26 @@ impl core::fmt::Debug for Engine<'_> {
     }
 }
 
+/// Quotient and rest; zeros by 0. Not the operators: a division by what the compiler does not know to be positive links the
+/// panic, and firmware is to have none.
+#[inline(always)]
+pub(crate) const fn div_rem(x: usize, by: usize) -> (usize, usize) {
+    match (x.checked_div(by), x.checked_rem(by)) {
+        (Some(quotient), Some(rest)) => (quotient, rest),
+        _ => (0, 0),
+    }
+}
+
+/// The quotient rounded up; 0 by 0.
+#[inline(always)]
+pub(crate) const fn div_ceil(x: usize, by: usize) -> usize {
+    let (quotient, rest) = div_rem(x, by);
+    quotient + (rest > 0) as usize
+}
+
 /// The `part`-th of `parts` contiguous pieces of `0..items`, whose lengths differ by at most one.
 pub(crate) fn part_of(items: usize, part: usize, parts: usize) -> Range<usize> {
-    let (base, longer) = (items / parts, items % parts);
+    let (base, longer) = div_rem(items, parts);
     let start = part * base + part.min(longer);
     start..start + base + usize::from(part < longer)
 }

@@ -7,9 +7,52 @@ use crate::error::{Error, Result};
 /// Every buffer starts on a cache line: a vector load then never straddles two.
 const ALIGN: usize = 64;
 
-/// Bytes of scratch that hold `N` buffers of the given numbers of floats, whatever the alignment of the memory.
+/// `?` on options, for functions that also run at compile time, where the operator is not to be had.
+macro_rules! some {
+    ($option:expr) => {
+        match $option {
+            Some(value) => value,
+            None => return None,
+        }
+    };
+}
+pub(crate) use some;
+
+/// What a size that does not fit in `usize` is called where it is a length of an array: no memory has as many bytes, so the
+/// compiler refuses it.
+pub(crate) const fn len_or_max(bytes: Option<usize>) -> usize {
+    match bytes {
+        Some(bytes) => bytes,
+        None => usize::MAX,
+    }
+}
+
+/// The lengths of one task's buffers, for each of `threads`; `None` on overflow.
+pub(crate) const fn for_threads<const N: usize>(lens: Option<[usize; N]>, threads: usize) -> Option<[usize; N]> {
+    let (mut lens, mut i) = (some!(lens), 0);
+    while i < N {
+        lens[i] = some!(lens[i].checked_mul(threads));
+        i += 1;
+    }
+    Some(lens)
+}
+
+const OVERFLOW: Error = Error::Overflow { arg: "scratch" };
+
+/// Bytes of scratch that hold `N` buffers of the given numbers of floats, whatever the alignment of the memory; `None` on
+/// overflow.
+pub(crate) const fn checked_bytes<const N: usize>(lens: [usize; N]) -> Option<usize> {
+    let (mut sum, mut i) = (0, 0);
+    while i < N {
+        sum = some!(checked_add::<f32>(sum, lens[i]));
+        i += 1;
+    }
+    Some(with_slack(sum))
+}
+
+/// As [`checked_bytes`].
 pub(crate) fn bytes<const N: usize>(lens: [usize; N]) -> Result<usize> {
-    lens.iter().try_fold(0, |sum, &len| add::<f32>(sum, len)).map(with_slack)
+    checked_bytes(lens).ok_or(OVERFLOW)
 }
 
 /// Cuts scratch into `N` buffers of the given numbers of floats; their content is whatever was there.
@@ -31,9 +74,9 @@ pub(crate) fn split<const N: usize>(memory: &mut [u8], lens: [usize; N]) -> Resu
     Ok(buffers)
 }
 
-/// As [`bytes`], and `rest` bytes behind.
-pub(crate) fn bytes_and<const N: usize>(lens: [usize; N], rest: usize) -> Result<usize> {
-    bytes(lens)?.checked_add(rest).ok_or(Error::Overflow { arg: "scratch" })
+/// As [`checked_bytes`], and `rest` bytes behind.
+pub(crate) const fn checked_bytes_and<const N: usize>(lens: [usize; N], rest: usize) -> Option<usize> {
+    some!(checked_bytes(lens)).checked_add(rest)
 }
 
 /// As [`split`], and what is left over, at least `rest` bytes.
@@ -42,26 +85,28 @@ pub(crate) fn split_and<const N: usize>(
     lens: [usize; N],
     rest: usize,
 ) -> Result<([&mut [f32]; N], &mut [u8])> {
-    let (needed, got) = (bytes_and(lens, rest)?, memory.len());
+    let (needed, got) = (checked_bytes_and(lens, rest).ok_or(OVERFLOW)?, memory.len());
     if got < needed {
         return Err(Error::Scratch { needed, got });
     }
-    let (memory, rest) = memory.split_at_mut(got - rest);
+    let (memory, rest) = memory.split_at_mut_checked(got - rest).ok_or(OVERFLOW)?;
     Ok((split(memory, lens)?, rest))
 }
 
 /// `sum` bytes and `len` more elements, up to the next cache line.
 pub(crate) fn add<E: Element>(sum: usize, len: usize) -> Result<usize> {
-    len.checked_mul(size_of::<E>())
-        .and_then(|bytes| bytes.checked_next_multiple_of(ALIGN))
-        .and_then(|bytes| bytes.checked_add(sum))
-        // `with_slack` must not overflow, and no object is larger than `isize::MAX` bytes.
-        .filter(|&sum| sum <= isize::MAX as usize - ALIGN)
-        .ok_or(Error::Overflow { arg: "scratch" })
+    checked_add::<E>(sum, len).ok_or(OVERFLOW)
+}
+
+const fn checked_add<E: Element>(sum: usize, len: usize) -> Option<usize> {
+    let bytes = some!(len.checked_mul(size_of::<E>()));
+    let sum = some!(some!(bytes.checked_next_multiple_of(ALIGN)).checked_add(sum));
+    // `with_slack` must not overflow, and no object is larger than `isize::MAX` bytes.
+    if sum <= isize::MAX as usize - ALIGN { Some(sum) } else { None }
 }
 
 /// `sum` bytes and what aligning the first of them may cost. Nothing costs nothing.
-pub(crate) fn with_slack(sum: usize) -> usize {
+pub(crate) const fn with_slack(sum: usize) -> usize {
     if sum == 0 { 0 } else { sum + ALIGN - 1 }
 }
 

@@ -14,6 +14,10 @@ mod errors;
 mod explain;
 #[path = "cli/out.rs"]
 mod out;
+#[path = "cli/page.rs"]
+mod page;
+#[path = "cli/pictures.rs"]
+mod pictures;
 #[path = "cli/real.rs"]
 mod real;
 #[path = "cli/similar.rs"]

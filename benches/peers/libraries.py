@@ -1,8 +1,12 @@
 """The Python libraries that take part: what each computes at a shape, as calls without arguments."""
 
 import importlib
+import math
 
 import numpy as np
+
+import attention
+from contestant import Contestant
 
 MASK = (1 << 64) - 1
 A_SEED, W_SEED, SOFTMAX_SEED = 1, 2, 3
@@ -19,15 +23,6 @@ def unit(seed, length):
     return (z >> np.uint64(40)).astype(np.float32) / np.float32(1 << 23) - np.float32(1)
 
 
-class Contestant:
-    """A call that computes, and one that gives its result as a flat array."""
-
-    def __init__(self, name, dtype, weights, run, result):
-        size = 4 if dtype == "f32" else 2
-        self.run, self.result = run, result
-        self.described = {"name": name, "activations": dtype, "weights": dtype, "bytes": weights * size}
-
-
 class Numpy:
     """BLAS through numpy."""
 
@@ -40,9 +35,6 @@ class Numpy:
         for name, weights in [("n x k", w), ("k x n", np.ascontiguousarray(w.T).T)]:
             out = np.empty((len(a), len(w)), np.float32)
             yield Contestant(f"numpy {name}", "f32", w.size, lambda b=weights.T, c=out: np.matmul(a, b, out=c), out.ravel)
-
-    def softmax(self, x):
-        return ()
 
 
 class OnnxRuntime:
@@ -60,11 +52,11 @@ class OnnxRuntime:
         x = helper.make_tensor_value_info("x", float_type, shape_in)
         y = helper.make_tensor_value_info("y", float_type, shape_out)
         constants = [self.onnx.numpy_helper.from_array(value, name) for name, value in constants.items()]
-        model = helper.make_model(
-            helper.make_graph([node], "one", [x], [y], constants),
-            opset_imports=[helper.make_opsetid("", 17)],
-            ir_version=8,
-        )
+        return self.session_of(helper.make_graph([node], "one", [x], [y], constants))
+
+    def session_of(self, graph):
+        operators = [self.onnx.helper.make_opsetid(*domain) for domain in (("", 23), ("com.microsoft", 1))]
+        model = self.onnx.helper.make_model(graph, opset_imports=operators, ir_version=11)
         options = self.ort.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = self.threads, 1
         # Its threads spin while it runs, not while others do.
@@ -86,6 +78,9 @@ class OnnxRuntime:
 
     def softmax(self, x):
         yield self.contestant("Softmax", self.session("Softmax", x.shape, x.shape, {}, axis=-1), x, x.shape, 0)
+
+    def attention(self, problem):
+        return attention.OnnxAttention(self).contestants(problem)
 
 
 class Torch:
@@ -132,6 +127,10 @@ class Torch:
         x, softmax = self.torch.from_numpy(x), self.torch.softmax
         yield self.contestant("softmax", "f32", 0, lambda: softmax(x, -1))
 
+    def attention(self, problem):
+        types = {name: dtype for name, (dtype, _) in self.types.items()}
+        return attention.TorchAttention(self.torch, types).contestants(problem)
+
 
 def libraries(threads):
     """Those that can be imported, and a note on each that cannot."""
@@ -154,11 +153,23 @@ def importable(name):
     return True
 
 
+def parse(op, name):
+    """The numbers of a shape, and the work of a run: floating-point operations, of softmax elements."""
+    if op in ("attention", "decode"):
+        shape = attention.parse(op, name)
+        return shape, attention.work(*shape)
+    shape = [int(size) for size in name.split("x")]
+    return shape, math.prod(shape) * (2 if op == "matmul" else 1)
+
+
 def contestants(here, op, shape):
     """Everyone's at this shape."""
-    if op == "softmax":
+    if op in ("attention", "decode"):
+        op, inputs = "attention", [attention.Problem(unit, *shape)]
+    elif op == "softmax":
         inputs = [unit(SOFTMAX_SEED, shape[0] * shape[1]).reshape(shape)]
     else:
         m, k, n = shape
         inputs = [unit(A_SEED, m * k).reshape(m, k), unit(W_SEED, n * k).reshape(n, k)]
-    return [contestant for library in here for contestant in getattr(library, op)(*inputs)]
+    able = [getattr(library, op) for library in here if hasattr(library, op)]
+    return [contestant for library in able for contestant in library(*inputs)]

@@ -1,4 +1,4 @@
-"""Operations through Python's libraries: `serve` for the Rust program, `matmul` or `softmax` for a run of its own."""
+"""Operations through Python's libraries: `serve` for the Rust program, an operation for a run of its own."""
 
 import argparse
 import json
@@ -15,12 +15,15 @@ SHAPES = json.loads((Path(__file__).parent / "shapes.json").read_text())
 TURN_SECONDS, LEAST_ROUNDS = 1e-3, 5
 
 
+CLOCK = time.perf_counter
+
+
 def seconds_of(contestant, runs):
     run = contestant.run
-    start = time.perf_counter()
+    start = CLOCK()
     for _ in range(runs):
         run()
-    return time.perf_counter() - start
+    return CLOCK() - start
 
 
 def serve(here, notes):
@@ -69,13 +72,13 @@ def interleaved(list_of, seconds):
 def rows(here, op, name, arguments):
     import libraries
 
-    shape = [int(size) for size in name.split("x")]
+    shape, work = libraries.parse(op, name)
     list_of = libraries.contestants(here, op, shape)
     for contestant, times in zip(list_of, interleaved(list_of, arguments.seconds) if list_of else []):
         row = {"op": op, "shape": name, "contestant": contestant.described["name"], "ours": False}
         row |= {key: contestant.described[key] for key in ("activations", "weights", "bytes")}
         row |= {"median": statistics.median(times), "best": min(times), "rounds": len(times)}
-        yield row | {"work": math.prod(shape) * (2 if op == "matmul" else 1), "peak": None, "read": None}
+        yield row | {"work": work, "peak": None, "read": None}
 
 
 def roofs(arguments):
@@ -112,11 +115,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("do", choices=["serve", *SHAPES])
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--processor-time", action="store_true", help="the processor's time instead of the wall's")
     parser.add_argument("--seconds", type=float, default=4.0, help="a shape, shared by its contestants")
     parser.add_argument("--filter", default="", help="only shapes whose name contains this")
     parser.add_argument("--roofs", help="the Rust program, to measure the peak with")
     parser.add_argument("--json", type=Path, default=Path("peers-python.json"), help="the report")
     arguments = parser.parse_args()
+    global CLOCK
+    CLOCK = time.process_time if arguments.processor_time else CLOCK
     environment(arguments.threads)
     try:
         import libraries

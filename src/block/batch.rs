@@ -63,14 +63,15 @@ impl<'a> Batch<'a> {
 
     /// The first sequences that together have at most `tokens` tokens (but at least one sequence), and the rest.
     pub(crate) fn split(&self, tokens: usize) -> (Self, Self) {
-        let mut ids = 0;
-        let mut count = 0;
-        while count < self.lengths.len() && (count == 0 || ids + self.lengths[count] <= tokens) {
-            ids += self.lengths[count];
-            count += 1;
+        let (mut ids, mut count) = (0, 0);
+        for len in self.lengths {
+            if count > 0 && ids + len > tokens {
+                break;
+            }
+            (ids, count) = (ids + len, count + 1);
         }
-        let types = self.type_ids.map(|types| types.split_at(ids));
-        let ((head, tail), (first, rest)) = (self.ids.split_at(ids), self.lengths.split_at(count));
+        let types = self.type_ids.map(|types| split(types, ids));
+        let ((head, tail), (first, rest)) = (split(self.ids, ids), split(self.lengths, count));
         (
             Self { ids: head, lengths: first, type_ids: types.map(|types| types.0) },
             Self { ids: tail, lengths: rest, type_ids: types.map(|types| types.1) },
@@ -80,4 +81,9 @@ impl<'a> Batch<'a> {
     pub(crate) fn is_empty(&self) -> bool {
         self.lengths.is_empty()
     }
+}
+
+/// The first `at` elements, all if there are fewer, and the rest.
+fn split<T>(x: &[T], at: usize) -> (&[T], &[T]) {
+    x.split_at_checked(at).unwrap_or((x, &[]))
 }

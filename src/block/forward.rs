@@ -9,11 +9,16 @@ use crate::block::self_attention::{Projected, SelfAttention};
 use crate::element::Dtype;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::kernel::attention::{buffer_lens, default_keys};
+use crate::kernel::matmul::{Size, Types, memory_lens};
 use crate::ops::attention::{Attention, Sequences};
 use crate::ops::rows::check_ids;
 use crate::ops::same;
-use crate::scratch;
+use crate::ops::weights::Weights;
+use crate::scratch::{self, some};
+use crate::simd::Level;
 use crate::view::{MatMut, MatRef};
+use crate::weights::EncoderConfig;
 
 /// What can be seen of one layer at work: the projections that attention is about to use.
 #[derive(Clone, Debug)]
@@ -53,8 +58,29 @@ struct Group<'a> {
 }
 
 impl Plan {
-    fn bytes(&self) -> Result<usize> {
-        scratch::bytes_and(self.floats, self.scratch)
+    /// For `tokens` at a time; `None` on overflow. `plain` is whether any weights are as files have them, and not packed.
+    const fn new(config: &EncoderConfig, tokens: usize, plain: bool, level: Level, threads: usize) -> Option<Self> {
+        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        let head = buffer_lens(level, [config.head_dim(); 2], default_keys(level), threads);
+        let mut scratch = some!(scratch::checked_bytes(some!(head)));
+        let linears = [(hidden, hidden), (inner, hidden), (hidden, inner)];
+        let types = Types { a: Dtype::F32, b: Dtype::F32, plain };
+        let mut i = 0;
+        while i < linears.len() {
+            let (n, k) = linears[i];
+            let lens = scratch::for_threads(memory_lens(level, Size { m: tokens, k, n }, types), threads);
+            scratch = max(scratch, some!(scratch::checked_bytes(some!(lens))));
+            i += 1;
+        }
+        let states = some!(tokens.checked_mul(hidden));
+        let projections = some!(states.checked_mul(SelfAttention::WIDTH));
+        let wide = max(projections, some!(tokens.checked_mul(inner)));
+        let vector = max(hidden, inner);
+        Some(Self { floats: [states, states, wide, vector, vector], scratch })
+    }
+
+    const fn bytes(&self) -> Option<usize> {
+        scratch::checked_bytes_and(self.floats, self.scratch)
     }
 
     /// The hidden state, and the other buffers.
@@ -64,6 +90,10 @@ impl Plan {
     }
 }
 
+const fn max(a: usize, b: usize) -> usize {
+    if a > b { a } else { b }
+}
+
 impl Encoder<'_, '_> {
     /// Bytes of scratch to work on `tokens` tokens at once. That must be at least the longest sequence; with more, a batch
     /// is worked on in fewer, larger groups, which is faster up to some hundreds of tokens.
@@ -71,37 +101,65 @@ impl Encoder<'_, '_> {
     /// # Errors
     /// [`Error::Overflow`] if the size does not fit in `usize`.
     pub fn scratch_bytes(&self, engine: &Engine<'_>, tokens: usize) -> Result<usize> {
-        self.plan(engine, tokens)?.bytes()
+        Ok(self.plan(engine, tokens)?.1)
     }
 
-    fn plan(&self, engine: &Engine<'_>, tokens: usize) -> Result<Plan> {
-        let overflow = Error::Overflow { arg: "tokens" };
-        let times = |width: usize| tokens.checked_mul(width).ok_or(overflow);
-        let (hidden, inner) = (self.config.hidden_size, self.config.intermediate_size);
-        let projections = hidden.checked_mul(SelfAttention::WIDTH).ok_or(overflow)?;
-        let mut scratch = engine.attention_scratch(&self.attention(&[]))?;
-        for linear in self.layers.iter().flat_map(|layer| layer.linears()) {
-            scratch = scratch.max(engine.matmul_scratch(tokens, Dtype::F32, &linear.weights)?);
-        }
-        let vector = hidden.max(inner);
-        Ok(Plan { floats: [times(hidden)?, times(hidden)?, times(projections.max(inner))?, vector, vector], scratch })
+    /// [`Encoder::scratch_bytes`] at compile time, for one thread; `usize::MAX` if it does not fit in `usize`: no array is as
+    /// long. Weights are those of files; packed ones need less.
+    ///
+    /// ```
+    /// use selfattn::Level;
+    /// use selfattn::block::Encoder;
+    /// use selfattn::weights::{Activation, EncoderConfig, Family};
+    ///
+    /// const CONFIG: EncoderConfig = EncoderConfig {
+    ///     family: Family::Bert,
+    ///     vocab_size: 1000,
+    ///     hidden_size: 64,
+    ///     layers: 2,
+    ///     heads: 4,
+    ///     intermediate_size: 256,
+    ///     max_positions: 64,
+    ///     position_offset: 0,
+    ///     token_types: 2,
+    ///     norm_eps: 1e-12,
+    ///     activation: Activation::Gelu,
+    /// };
+    /// const LEN: usize = Encoder::scratch_len(&CONFIG, 16, Level::SCALAR); // 16 tokens
+    /// static SCRATCH: [u8; LEN] = [0; LEN];
+    /// assert!(SCRATCH.len() < 32 * 1024);
+    /// ```
+    pub const fn scratch_len(config: &EncoderConfig, tokens: usize, level: Level) -> usize {
+        scratch::len_or_max(match Plan::new(config, tokens, true, level, 1) {
+            Some(plan) => plan.bytes(),
+            None => None,
+        })
+    }
+
+    /// The plan for `tokens` tokens at once, and its bytes.
+    fn plan(&self, engine: &Engine<'_>, tokens: usize) -> Result<(Plan, usize)> {
+        let mut linears = self.layers.iter().flat_map(|layer| layer.linears());
+        let plain = linears.any(|linear| matches!(linear.weights, Weights::Plain(_)));
+        Plan::new(&self.config, tokens, plain, engine.level(), engine.threads())
+            .and_then(|plan| plan.bytes().map(|bytes| (plan, bytes)))
+            .ok_or(Error::Overflow { arg: "tokens" })
     }
 
     /// The plan for as many tokens as fit the scratch, at least the longest sequence.
     fn plan_for(&self, engine: &Engine<'_>, batch: &Batch<'_>, scratch: usize) -> Result<(usize, Plan)> {
         let (mut fits, mut most) = (batch.longest(), batch.ids().len());
-        let least = self.plan(engine, fits)?;
-        if scratch < least.bytes()? {
-            return Err(Error::Scratch { needed: least.bytes()?, got: scratch });
+        let (mut plan, needed) = self.plan(engine, fits)?;
+        if scratch < needed {
+            return Err(Error::Scratch { needed, got: scratch });
         }
         while fits < most {
             let tokens = most - (most - fits) / 2;
-            match self.scratch_bytes(engine, tokens) {
-                Ok(bytes) if bytes <= scratch => fits = tokens,
+            match self.plan(engine, tokens) {
+                Ok((larger, bytes)) if bytes <= scratch => (fits, plan) = (tokens, larger),
                 _ => most = tokens - 1,
             }
         }
-        Ok((fits, self.plan(engine, fits)?))
+        Ok((fits, plan))
     }
 
     fn attention<'a>(&self, lengths: &'a [usize]) -> Attention<'a> {
@@ -238,7 +296,7 @@ impl Encoder<'_, '_> {
             let row = out.row_mut(i);
             engine.put_row(&tables.words, id as usize, false, row);
             if let Some(types) = &tables.token_types {
-                let type_id = batch.type_ids().map_or(0, |types| types[i]);
+                let type_id = batch.type_ids().and_then(|types| types.get(i)).map_or(0, |&id| id);
                 engine.put_row(types, type_id as usize, true, row);
             }
             engine.put_row(&tables.positions, self.config.position_offset + position, true, row);

@@ -1,7 +1,7 @@
 //! Multi-head self-attention with learned projections.
 
 use crate::block::linear::{Linear, Tensors, Then, Workspace};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ops::attention::Attention;
 use crate::view::{MatMut, MatRef};
 use crate::weights::Part;
@@ -43,7 +43,10 @@ impl<'w> SelfAttention<'w> {
         probe: impl FnOnce(Projected<'_>),
     ) -> Result<()> {
         let (tokens, hidden) = (x.rows(), x.cols());
-        let (projected, context) = wide.split_at_mut((Self::WIDTH - 1) * tokens * hidden);
+        let got = wide.len();
+        let expected = Self::WIDTH * tokens * hidden;
+        let parts = wide.split_at_mut_checked((Self::WIDTH - 1) * tokens * hidden);
+        let (projected, context) = parts.ok_or(Error::Shape { arg: "wide", expected, got })?;
         let mut projected = MatMut::new(projected, tokens, 3 * hidden)?;
         for (i, layer) in [&self.query, &self.key, &self.value].into_iter().enumerate() {
             let third = projected.reborrow().cols_range(i * hidden..(i + 1) * hidden)?;

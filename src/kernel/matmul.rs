@@ -29,6 +29,7 @@ use crate::kernel::panels::{Panels, lines};
 use crate::kernel::rhs::{Packed, Plain, Rhs};
 use crate::kernel::tile::{Ahead, Dot, Lines, MultiplyAdd, MultiplyAddPairs};
 use crate::kernel::{Shared, Strided};
+use crate::scratch::some;
 use crate::simd::Level;
 use crate::view::{MatMut, Matrix, for_each_type};
 
@@ -63,24 +64,28 @@ pub(crate) struct Types {
 
 impl Types {
     /// Both sides are bf16, and the level multiplies that.
-    fn dot(self, level: Level) -> bool {
-        level.has_bf16_dot() && self.a == Dtype::Bf16 && self.b == Dtype::Bf16
+    const fn dot(self, level: Level) -> bool {
+        level.has_bf16_dot() && matches!((self.a, self.b), (Dtype::Bf16, Dtype::Bf16))
     }
 }
 
 /// Floats of memory for one task: widened rows of A, and panels of plain weights; `None` on overflow.
-pub(crate) fn memory_lens(level: Level, size: Size, types: Types) -> Option<[usize; 2]> {
+pub(crate) const fn memory_lens(level: Level, size: Size, types: Types) -> Option<[usize; 2]> {
     let [panels, kc] = if types.plain { chunk(level, size.m) } else { [0, KC] };
-    let steps = size.k.min(kc);
-    let widens = types.a != Dtype::F32 && !types.dot(level);
-    let widened = if widens { size.m.min(MC).checked_mul(steps)? } else { 0 };
-    let packed = size.n.min(panels * level.tile().1).next_multiple_of(level.lanes()).checked_mul(steps)?;
-    Some([widened, packed])
+    let steps = min(size.k, kc);
+    let widens = !matches!(types.a, Dtype::F32) && !types.dot(level);
+    let widened = if widens { some!(min(size.m, MC).checked_mul(steps)) } else { 0 };
+    let columns = min(size.n, panels * level.tile().1).next_multiple_of(level.lanes());
+    Some([widened, some!(columns.checked_mul(steps))])
+}
+
+const fn min(a: usize, b: usize) -> usize {
+    if a < b { a } else { b }
 }
 
 /// Panels of plain weights that are packed at a time, and steps of `k`: what one block of rows passes over once is used at
 /// once, else it should serve all blocks of rows.
-fn chunk(level: Level, m: usize) -> [usize; 2] {
+const fn chunk(level: Level, m: usize) -> [usize; 2] {
     if m > MC { [NC.div_ceil(level.tile().1), KC] } else { [1, KC_PLAIN] }
 }
 
@@ -103,7 +108,7 @@ pub(crate) fn matmul(
         && epilogue.fits(size.m, size.n)
         && memory.iter().zip(lens).all(|(part, len)| len.checked_mul(engine.threads()) == Some(part.len()))
         && match &b {
-            Rhs::Packed(packed) => packed.fits(level, size.n, size.k),
+            Rhs::Packed(packed, _) => packed.fits(level, size.n, size.k),
             Rhs::Plain(plain) => (plain.n(), plain.k()) == (size.n, size.k),
         };
     debug_assert!(fits, "ops check the sizes");
@@ -111,25 +116,38 @@ pub(crate) fn matmul(
         return;
     }
     let product = Product { engine, size, c: Output::new(epilogue, &mut out), memory, lens };
+    match b {
+        Rhs::Packed(packed, by_packed) => by_packed(product, a, packed),
+        Rhs::Plain(plain) => match a {
+            Matrix::Bf16(rows) if types.dot(level) => {
+                product.run::<Dot>(Lhs::InPlace(Strided::from_rows(&rows)), Source::Plain(plain));
+            }
+            a => product.run::<MultiplyAdd<f32>>(Lhs::new(a), Source::Plain(plain)),
+        },
+    }
+}
+
+/// The product by packed weights. They carry it as a pointer, so that a program that packs none does not link it.
+pub(crate) type ByPacked = fn(Product<'_, '_, '_>, Matrix<'_>, Packed<'_>);
+
+/// [`ByPacked`] of weights of every type.
+pub(crate) fn by_packed(product: Product<'_, '_, '_>, a: Matrix<'_>, b: Packed<'_>) {
+    let level = product.engine.level();
     match (a, b) {
-        (Matrix::Bf16(rows), Rhs::Packed(Packed::Bf16(panels))) if types.dot(level) => {
+        (Matrix::Bf16(rows), Packed::Bf16(panels)) if level.has_bf16_dot() => {
             product.run::<Dot>(Lhs::InPlace(Strided::from_rows(&rows)), Source::Packed(panels));
         }
-        (Matrix::Bf16(rows), Rhs::Plain(plain)) if types.dot(level) => {
-            product.run::<Dot>(Lhs::InPlace(Strided::from_rows(&rows)), Source::Plain(plain));
-        }
-        (a, Rhs::Packed(Packed::F32(panels))) => product.run::<MultiplyAdd<f32>>(Lhs::new(a), Source::Packed(panels)),
-        (a, Rhs::Packed(Packed::F16(panels))) => product.run::<MultiplyAdd<f16>>(Lhs::new(a), Source::Packed(panels)),
-        (a, Rhs::Packed(Packed::Bf16(panels))) if level.has_bf16_dot() => {
+        (a, Packed::F32(panels)) => product.run::<MultiplyAdd<f32>>(Lhs::new(a), Source::Packed(panels)),
+        (a, Packed::F16(panels)) => product.run::<MultiplyAdd<f16>>(Lhs::new(a), Source::Packed(panels)),
+        (a, Packed::Bf16(panels)) if level.has_bf16_dot() => {
             product.run::<MultiplyAddPairs>(Lhs::new(a), Source::Packed(panels));
         }
-        (a, Rhs::Packed(Packed::Bf16(panels))) => product.run::<MultiplyAdd<bf16>>(Lhs::new(a), Source::Packed(panels)),
-        (a, Rhs::Plain(plain)) => product.run::<MultiplyAdd<f32>>(Lhs::new(a), Source::Plain(plain)),
+        (a, Packed::Bf16(panels)) => product.run::<MultiplyAdd<bf16>>(Lhs::new(a), Source::Packed(panels)),
     }
 }
 
 /// A product whose sizes fit each other, its types still open.
-struct Product<'e, 'p, 'm> {
+pub(crate) struct Product<'e, 'p, 'm> {
     engine: &'e Engine<'p>,
     size: Size,
     c: Output,

@@ -1,6 +1,8 @@
 //! Weights in the order the tile reads them: panels of some registers' width, each `k` lines long, zeros past the last
 //! column.
 
+use core::mem::MaybeUninit;
+
 use half::bf16;
 
 use crate::element::{Dtype, Element, Load};
@@ -13,6 +15,9 @@ use crate::view::MatRef;
 
 /// The widest register of any level, in floats; the side of the blocks that are transposed.
 pub(crate) const MAX_LANES: usize = 16;
+
+/// Room for `LANES x LANES` floats of any level.
+pub(crate) type Block = [f32; MAX_LANES * MAX_LANES];
 
 /// Lines packed at a time: few enough that the lines of the source stay in the first-level cache while `width` rows of it are
 /// read side by side.
@@ -111,6 +116,7 @@ impl<E: Load> PackPanel<E> {
 }
 
 /// Packs some steps of one panel of plain weights as they are, in pairs.
+#[allow(dead_code, reason = "not every architecture has a level with it")]
 pub(crate) struct PackPairs {
     /// The panel's first element; the step is even.
     pub src: Strided<bf16>,
@@ -135,6 +141,7 @@ impl DotOp for PackPairs {
     }
 }
 
+#[allow(dead_code, reason = "not every architecture has a level with it")]
 impl PackPairs {
     /// Whole blocks of pairs, turned as 32-bit words; how many steps that makes. Columns past the last are zeros.
     #[inline(always)]
@@ -197,18 +204,30 @@ pub(crate) unsafe fn transpose_block<S: Simd, E: Load>(
         if E::DTYPE == Dtype::F32 && size == [S::LANES; 2] {
             return s.transpose(src.cast(), src_stride, dst, dst_stride);
         }
-        let mut block = [0.0_f32; MAX_LANES * MAX_LANES];
-        let block = block.as_mut_ptr();
+        // Not cleared first: of these 1 KiB, a narrow level uses 64 bytes.
+        let mut block = MaybeUninit::<Block>::uninit();
+        let block = block.as_mut_ptr().cast::<f32>();
+        if size == [S::LANES; 2] {
+            // The usual case: with constant bounds, the block of a narrow level stays in the registers.
+            for i in 0..S::LANES {
+                s.store(block.add(i * S::LANES), E::load(s, src.add(i * src_stride)));
+            }
+            return s.transpose(block, S::LANES, dst, dst_stride);
+        }
         for i in 0..rows {
             s.store(block.add(i * S::LANES), load(s, src.add(i * src_stride), cols));
+        }
+        for i in rows..S::LANES {
+            s.store(block.add(i * S::LANES), s.splat(0.0));
         }
         if cols == S::LANES {
             return s.transpose(block, S::LANES, dst, dst_stride);
         }
-        let mut turned = [0.0_f32; MAX_LANES * MAX_LANES];
-        s.transpose(block, S::LANES, turned.as_mut_ptr(), S::LANES);
+        let mut turned = MaybeUninit::<Block>::uninit();
+        let turned = turned.as_mut_ptr().cast::<f32>();
+        s.transpose(block, S::LANES, turned, S::LANES);
         for j in 0..cols {
-            s.store(dst.add(j * dst_stride), s.load(turned.as_ptr().add(j * S::LANES)));
+            s.store(dst.add(j * dst_stride), s.load(turned.add(j * S::LANES)));
         }
     }
 }

@@ -3,6 +3,7 @@
 use half::{bf16, f16};
 
 use crate::element::Dtype;
+use crate::kernel::matmul::ByPacked;
 use crate::kernel::panels::packed_len;
 use crate::simd::Level;
 use crate::view::Matrix;
@@ -107,14 +108,15 @@ impl Packed<'_> {
 #[derive(Clone, Copy)]
 pub(crate) enum Rhs<'a> {
     Plain(Plain<'a>),
-    Packed(Packed<'a>),
+    /// And the product by them.
+    Packed(Packed<'a>, ByPacked),
 }
 
 impl Rhs<'_> {
     pub fn dtype(&self) -> Dtype {
         match self {
             Self::Plain(plain) => plain.dtype(),
-            Self::Packed(packed) => packed.dtype(),
+            Self::Packed(packed, _) => packed.dtype(),
         }
     }
 }

@@ -136,7 +136,8 @@ pub(crate) unsafe fn tiles_abreast<S: Simd, T: Terms<S>, const MR: usize, const 
     // Not to be unrolled: a compiler that sees several steps loads what the later ones need, runs out of registers, and
     // keeps the sums in memory.
     let stride = black_box(STRIDE / T::STEPS);
-    for _ in 0..k / STRIDE {
+    let strides = if S::PREFETCH { k / STRIDE } else { 0 };
+    for _ in 0..strides {
         ahead.fetch(s);
         for _ in 0..stride {
             for (j, acc) in acc.iter_mut().enumerate() {
@@ -146,7 +147,7 @@ pub(crate) unsafe fn tiles_abreast<S: Simd, T: Terms<S>, const MR: usize, const 
             (a, b) = (a.at(0, T::STEPS), b.wrapping_add(lines));
         }
     }
-    let mut left = k % STRIDE;
+    let mut left = k - strides * STRIDE;
     while left > 0 {
         let steps = left.min(T::STEPS);
         for (j, acc) in acc.iter_mut().enumerate() {
@@ -249,7 +250,7 @@ unsafe fn multiply_add<S: Simd, const MR: usize, const NV: usize>(
 ) {
     for (i, row) in acc.iter_mut().enumerate() {
         // SAFETY: the column has MR elements.
-        let x = s.splat(unsafe { *a.at(i, 0).ptr });
+        let x = unsafe { s.splat_at(a.ptr, i.wrapping_mul(a.row)) };
         for (sum, &register) in row.iter_mut().zip(&line) {
             *sum = s.fma(x, register, *sum);
         }

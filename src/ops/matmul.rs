@@ -10,6 +10,7 @@ use crate::kernel::rhs::{Plain, Rhs};
 use crate::ops::same;
 use crate::ops::weights::Weights;
 use crate::scratch;
+use crate::simd::Level;
 use crate::view::{MatMut, Matrix};
 
 impl Engine<'_> {
@@ -24,11 +25,9 @@ impl Engine<'_> {
 
     fn memory_lens(&self, m: usize, a: Dtype, weights: &Weights<'_>) -> Result<[usize; 2]> {
         let size = Size { m, k: weights.k(), n: weights.n() };
-        let overflow = Error::Overflow { arg: "scratch" };
         let types = Types { a, b: weights.dtype(), plain: matches!(weights, Weights::Plain(_)) };
-        let [rows, lines] = memory_lens(self.level(), size, types).ok_or(overflow)?;
-        let times = |len: usize| len.checked_mul(self.threads()).ok_or(overflow);
-        Ok([times(rows)?, times(lines)?])
+        let lens = scratch::for_threads(memory_lens(self.level(), size, types), self.threads());
+        lens.ok_or(Error::Overflow { arg: "scratch" })
     }
 
     /// `out = act(a weights + bias) + residual`, accumulated in f32.
@@ -61,7 +60,7 @@ impl Engine<'_> {
         let memory = scratch::split(scratch, self.memory_lens(m, a.dtype(), weights)?)?;
         let b = match weights {
             Weights::Plain(plain) => Rhs::Plain(*plain),
-            Weights::Packed(packed) => Rhs::Packed(packed.panels),
+            Weights::Packed(packed) => Rhs::Packed(packed.panels, packed.product),
         };
         matmul(self, a, b, epilogue, out, memory);
         Ok(())
@@ -88,6 +87,24 @@ impl Engine<'_> {
         same("y", weights.n(), y.len())?;
         gemv(self, &weights, x, y);
         Ok(())
+    }
+}
+
+impl Weights<'_> {
+    /// [`Engine::matmul_scratch`] at compile time: of `m` rows of f32 by plain weights of `n` outputs and `k` inputs, on one
+    /// thread. Packed weights need none. `usize::MAX` if it does not fit in `usize`: no array is as long.
+    ///
+    /// ```
+    /// use selfattn::{Level, Weights};
+    ///
+    /// static SCRATCH: [u8; Weights::scratch_len(64, 64, 64, Level::SCALAR)] = [0; _];
+    /// ```
+    pub const fn scratch_len(m: usize, n: usize, k: usize, level: Level) -> usize {
+        let types = Types { a: Dtype::F32, b: Dtype::F32, plain: true };
+        scratch::len_or_max(match memory_lens(level, Size { m, k, n }, types) {
+            Some(lens) => scratch::checked_bytes(lens),
+            None => None,
+        })
     }
 }
 

@@ -4,6 +4,7 @@ use half::{bf16, f16};
 
 use crate::element::{Dtype, Load};
 use crate::error::{Error, Result};
+use crate::kernel::matmul::{ByPacked, by_packed};
 use crate::kernel::pack::pack;
 use crate::kernel::panels::packed_len;
 use crate::kernel::rhs::{Order, Packed as Panels, Plain};
@@ -97,6 +98,7 @@ impl<'a> From<Packed<'a>> for Weights<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Packed<'a> {
     pub(crate) panels: Panels<'a>,
+    pub(crate) product: ByPacked,
     level: Level,
     n: usize,
     k: usize,
@@ -143,7 +145,7 @@ impl<'a> Packed<'a> {
                 packed(level, view, order, arena.take(len::<bf16>(level, weights)?)).map(Panels::Bf16)
             }
         };
-        Ok(panels.map(|panels| Self { panels, level, n: weights.n(), k: weights.k() }))
+        Ok(panels.map(|panels| Self { panels, product: by_packed, level, n: weights.n(), k: weights.k() }))
     }
 
     /// Outputs.

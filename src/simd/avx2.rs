@@ -4,6 +4,7 @@ use core::arch::x86_64::*;
 
 use half::{bf16, f16};
 
+use super::exponent::{BIAS, DETOUR, DETOUR_BACK, MANTISSA_BITS, TO_INTEGER};
 use super::{Op, Simd};
 
 /// Proof that the CPU has AVX2, FMA and F16C.
@@ -20,15 +21,7 @@ impl Avx2 {
 }
 
 const LANES: usize = 8;
-
-/// 1.5 * 2^23. Floats of this size are 1 apart, so adding it rounds to an integer, which the low bits then hold.
-const TO_INTEGER: f32 = 12_582_912.0;
-const EXPONENT_BIAS: f32 = 127.0;
-const MANTISSA_BITS: i32 = 23;
-/// Added to the exponent in `scale2_down` and taken away again: what is between stays far from the subnormals.
-const DETOUR: f32 = 64.0;
-/// `2^-DETOUR`
-const DETOUR_BACK: f32 = 1.0 / (1_u64 << 63) as f32 / 2.0;
+const SHIFT: i32 = MANTISSA_BITS as i32;
 
 /// Intrinsics on registers only: all they ask for is the instruction set.
 macro_rules! isa {
@@ -108,28 +101,24 @@ unsafe impl Simd for Avx2 {
         isa!(_mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a))
     }
 
-    /// In two steps, by about half of `n` each: one factor alone cannot reach the subnormals.
-    ///
-    /// Both factors are made from exponent bits. The first product is exact, or else so small or large that the second
-    /// gives 0 or infinity anyway; so the result is rounded once.
+    /// In two steps, see [`exponent`](super::exponent).
     #[inline(always)]
     fn scale2(self, a: __m256, n: __m256) -> __m256 {
-        let half = self.fma(n, self.splat(0.5), self.splat(TO_INTEGER + EXPONENT_BIAS));
-        let whole = self.add(n, self.splat(TO_INTEGER + 2.0 * EXPONENT_BIAS));
+        let half = self.fma(n, self.splat(0.5), self.splat(TO_INTEGER + BIAS));
+        let whole = self.add(n, self.splat(TO_INTEGER + 2.0 * BIAS));
         isa!({
             let half = _mm256_castps_si256(half);
             let rest = _mm256_sub_epi32(_mm256_castps_si256(whole), half);
-            let first = _mm256_castsi256_ps(_mm256_slli_epi32::<MANTISSA_BITS>(half));
-            let second = _mm256_castsi256_ps(_mm256_slli_epi32::<MANTISSA_BITS>(rest));
+            let first = _mm256_castsi256_ps(_mm256_slli_epi32::<SHIFT>(half));
+            let second = _mm256_castsi256_ps(_mm256_slli_epi32::<SHIFT>(rest));
             _mm256_mul_ps(_mm256_mul_ps(a, first), second)
         })
     }
 
-    /// By `2^(n + DETOUR)`, which is a normal number for these `n` and the product exact, then by `2^-DETOUR`.
     #[inline(always)]
     fn scale2_down(self, a: __m256, n: __m256) -> __m256 {
-        let biased = self.add(n, self.splat(TO_INTEGER + EXPONENT_BIAS + DETOUR));
-        let power = isa!(_mm256_castsi256_ps(_mm256_slli_epi32::<MANTISSA_BITS>(_mm256_castps_si256(biased))));
+        let biased = self.add(n, self.splat(TO_INTEGER + BIAS + DETOUR));
+        let power = isa!(_mm256_castsi256_ps(_mm256_slli_epi32::<SHIFT>(_mm256_castps_si256(biased))));
         self.mul(self.mul(a, power), self.splat(DETOUR_BACK))
     }
 

@@ -3,21 +3,18 @@
 use core::fmt;
 use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
-#[cfg(target_arch = "x86_64")]
-use super::{Bf16Dot, avx2::Avx2, avx512::Avx512};
-use super::{DotOp, Op, Scalar, Simd};
+use super::{DotOp, Op, Simd};
 use crate::error::{Error, Result};
 
+#[cfg(not(target_arch = "x86_64"))]
+mod baseline;
 #[cfg(target_arch = "x86_64")]
 mod x86;
-#[cfg(target_arch = "x86_64")]
-use x86::probe;
 
-/// The best level where there is but one.
 #[cfg(not(target_arch = "x86_64"))]
-const fn probe() -> Kind {
-    Kind::Scalar
-}
+use baseline::Kind;
+#[cfg(target_arch = "x86_64")]
+use x86::Kind;
 
 /// A SIMD level that this CPU has.
 ///
@@ -35,31 +32,6 @@ const fn probe() -> Kind {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Level(Kind);
 
-/// The levels of this architecture, each including those before it. Discriminants start at 1: 0 is [`Cell`]'s "empty".
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[repr(u8)]
-enum Kind {
-    Scalar = 1,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-    #[cfg(target_arch = "x86_64")]
-    Avx512Bf16,
-}
-
-impl Kind {
-    const ALL: &[Self] = &[
-        Self::Scalar,
-        #[cfg(target_arch = "x86_64")]
-        Self::Avx2,
-        #[cfg(target_arch = "x86_64")]
-        Self::Avx512,
-        #[cfg(target_arch = "x86_64")]
-        Self::Avx512Bf16,
-    ];
-}
-
 /// A level that may not be known yet, in one byte: plain loads and stores only, which every target with atomics has.
 struct Cell(AtomicU8);
 
@@ -70,7 +42,7 @@ impl Cell {
 
     fn get(&self) -> Option<Level> {
         let code = self.0.load(Relaxed);
-        // Only `set` writes the byte, so the level it names is one that this CPU has.
+        // Only `set` writes the byte, so the level it names is one that this CPU has. No kind has the code 0.
         Kind::ALL.iter().find(|kind| **kind as u8 == code).map(|kind| Level(*kind))
     }
 
@@ -99,15 +71,16 @@ impl Level {
     /// Portable code, no vector instructions asked for. Every CPU has it.
     pub const SCALAR: Self = Self(Kind::Scalar);
 
-    /// The names of all levels this crate knows, on this architecture or another, from slowest to fastest.
-    pub const NAMES: &[&str] = &["scalar", "avx2", "avx512", "avx512bf16"];
+    /// The names of this architecture's levels, from slowest to fastest, whether this CPU has them or not: `scalar`, and
+    /// `avx2`, `avx512`, `avx512bf16` on x86-64, `neon` on AArch64, `wasm128` on WebAssembly built with `simd128`.
+    pub const NAMES: &[&str] = Kind::NAMES;
 
     /// The best level of this CPU. Asked once, then remembered.
     ///
-    /// On bare metal the CPU is not asked, since nobody may have switched its vector state on: the level is what the
-    /// build's target features promise.
+    /// Only x86-64 is asked, and not on bare metal, where nobody may have switched its vector state on: everywhere else the
+    /// level is what the build's target features promise.
     pub fn detect() -> Self {
-        DETECTED.get_or_compute(|| Self(probe()))
+        DETECTED.get_or_compute(|| Self(Kind::probe()))
     }
 
     /// The level that operations run at: what [`set_current`](Self::set_current) was given, or else the best of this CPU.
@@ -142,60 +115,37 @@ impl Level {
 
     /// The lower-case name, one of [`NAMES`](Self::NAMES).
     pub const fn name(self) -> &'static str {
-        match self.0 {
-            Kind::Scalar => "scalar",
-            #[cfg(target_arch = "x86_64")]
-            Kind::Avx2 => "avx2",
-            #[cfg(target_arch = "x86_64")]
-            Kind::Avx512 => "avx512",
-            #[cfg(target_arch = "x86_64")]
-            Kind::Avx512Bf16 => "avx512bf16",
-        }
+        self.0.name()
     }
 
     /// Floats in a register.
-    pub fn lanes(self) -> usize {
-        self.dispatch(Lanes)
+    pub const fn lanes(self) -> usize {
+        self.0.shape().lanes
     }
 
     /// Rows and columns of the matmul tile; weights are packed in panels of that many columns.
-    pub fn tile(self) -> (usize, usize) {
-        self.dispatch(Tile)
+    pub const fn tile(self) -> (usize, usize) {
+        let Shape { lanes, mr, nv } = self.0.shape();
+        (mr, nv * lanes)
     }
 
     /// Runs `op` on this level.
     #[inline]
     pub(crate) fn dispatch<O: Op>(self, op: O) -> O::Out {
-        match self.0 {
-            Kind::Scalar => Scalar.call(op),
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: a `Level` of this kind exists only after `x86::probe` found the instruction set, see `Level`.
-            Kind::Avx2 => unsafe { Avx2::new() }.call(op),
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: as above.
-            Kind::Avx512 | Kind::Avx512Bf16 => unsafe { Avx512::<false>::new() }.call(op),
-        }
+        // SAFETY: every constructor of `Level` asks the CPU first.
+        unsafe { self.0.dispatch(op) }
     }
 
     /// Whether this level has the dot product of bf16 pairs.
     pub(crate) const fn has_bf16_dot(self) -> bool {
-        #[cfg(target_arch = "x86_64")]
-        if matches!(self.0, Kind::Avx512Bf16) {
-            return true;
-        }
-        false
+        self.0.has_bf16_dot()
     }
 
     /// Runs `op` on this level, if it has the dot product of bf16 pairs.
     #[inline]
     pub(crate) fn dispatch_dot<O: DotOp>(self, op: O) -> Option<O::Out> {
-        #[cfg(target_arch = "x86_64")]
-        if self.has_bf16_dot() {
-            // SAFETY: a `Level` of this kind exists only after `x86::probe` found the instruction set, see `Level`.
-            return Some(unsafe { Avx512::<true>::new() }.call_dot(op));
-        }
-        drop(op);
-        None
+        // SAFETY: as above.
+        unsafe { self.0.dispatch_dot(op) }
     }
 
     #[cfg(feature = "std")]
@@ -215,26 +165,15 @@ impl fmt::Display for Level {
     }
 }
 
-/// Asks a token for its lanes.
-struct Lanes;
-
-impl Op for Lanes {
-    type Out = usize;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> usize {
-        S::LANES
-    }
+/// What the sizes of memory depend on: floats in a register, rows of the tile, and registers across it.
+struct Shape {
+    lanes: usize,
+    mr: usize,
+    nv: usize,
 }
 
-/// Asks a token for its matmul tile.
-struct Tile;
-
-impl Op for Tile {
-    type Out = (usize, usize);
-
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> (usize, usize) {
-        (S::MR, S::NV * S::LANES)
+impl Shape {
+    const fn of<S: Simd>() -> Self {
+        Self { lanes: S::LANES, mr: S::MR, nv: S::NV }
     }
 }

@@ -7,7 +7,7 @@
 //! Largest error over every f32, in units in the last place (ULP) of the f32 nearest to the exact result; `tests/math.rs`
 //! asserts and measures it:
 //!
-//! | | AVX2, AVX-512 | scalar: `fma` rounds twice |
+//! | | AVX2, AVX-512, NEON | scalar, WebAssembly: `fma` rounds twice |
 //! |---|---|---|
 //! | `exp`, `exp_nonpositive` | 0.90 | 1.17 |
 //! | `exp2` | 0.88 | 1.08 |

@@ -8,6 +8,8 @@
 //! | token | CPU | lanes | registers | tile |
 //! |---|---|---|---|---|
 //! | [`Scalar`] | any | 4 (an array) | - | 4 x 4 |
+//! | `Wasm128` | WebAssembly with `simd128` | 4 | 16 or 32, the engine's | 4 x 8 |
+//! | `Neon` | AArch64 | 4 | 32 | 8 x 12 |
 //! | [`Avx2`](avx2::Avx2) | AVX2, FMA, F16C | 8 | 16 | 6 x 16 |
 //! | [`Avx512`](avx512::Avx512) | AVX-512 F, BW, DQ, VL | 16 | 32 | 8 x 48 |
 //! | `Avx512<true>` | also AVX512_BF16, for [`Bf16Dot`] | 16 | 32 | 8 x 48 |
@@ -16,11 +18,16 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod exponent;
 mod level;
 pub(crate) mod math;
+#[cfg(all(target_arch = "aarch64", target_feature = "neon", target_endian = "little"))]
+mod neon;
 mod scalar;
 #[cfg(test)]
 mod tests;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod wasm;
 
 use half::{bf16, f16};
 
@@ -50,6 +57,7 @@ pub(crate) trait Op {
 }
 
 /// As [`Op`], with the dot product of bf16 pairs.
+#[allow(dead_code, reason = "not every architecture has a level with it")]
 pub(crate) trait DotOp {
     type Out;
     fn run<S: Bf16Dot>(self, s: S) -> Self::Out;
@@ -74,6 +82,8 @@ pub(crate) unsafe trait Simd: Copy + Send + Sync + 'static {
     const MR: usize;
     /// Registers across the matmul tile; the tile is `NV * LANES` columns wide.
     const NV: usize;
+    /// Whether [`Self::prefetch`] does anything.
+    const PREFETCH: bool = true;
     /// `fma` rounds once.
     #[cfg_attr(not(test), expect(dead_code))]
     const FUSED: bool;
@@ -143,6 +153,15 @@ pub(crate) unsafe trait Simd: Copy + Send + Sync + 'static {
     /// As [`Self::load_first`].
     unsafe fn load_bf16_first(self, p: *const bf16, n: usize) -> Self::F32;
 
+    /// The float `offset` floats after `p` in every lane: a factor of a tile, taken from each of its rows at an offset of its own.
+    /// # Safety
+    /// It is valid for reading.
+    #[inline(always)]
+    unsafe fn splat_at(self, p: *const f32, offset: usize) -> Self::F32 {
+        // SAFETY: the same contract. Wrapping, since the offset may be a negative number.
+        self.splat(unsafe { *p.wrapping_add(offset) })
+    }
+
     /// Transposes a block of `LANES x LANES`: `dst[j][i] = src[i][j]`, strides in floats.
     /// # Safety
     /// `LANES` rows of `LANES` floats at the given strides are readable at `src` and writable at `dst`, and do not overlap.
@@ -159,6 +178,7 @@ pub(crate) unsafe trait Simd: Copy + Send + Sync + 'static {
 ///
 /// # Safety
 /// As [`Simd`]; `call_dot` must run the operation with this instruction set enabled.
+#[allow(dead_code, reason = "not every architecture has a level with it")]
 pub(crate) unsafe trait Bf16Dot: Simd {
     /// Runs `op` with the instruction set enabled.
     fn call_dot<O: DotOp>(self, op: O) -> O::Out;

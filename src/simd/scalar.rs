@@ -3,10 +3,9 @@
 //! The loops have a constant length and no branches, so that a compiler turns them into vector instructions where the
 //! target has any (SSE2 on x86-64).
 
-use core::array::from_fn;
-
 use half::{bf16, f16};
 
+use super::exponent::{BIAS, DETOUR, DETOUR_BACK, MANTISSA_BITS, TO_INTEGER};
 use super::{Op, Simd};
 
 /// Needs nothing but a CPU.
@@ -15,40 +14,44 @@ pub(crate) struct Scalar;
 
 const LANES: usize = 4;
 
-/// 1.5 * 2^23. Floats of this size are 1 apart, so adding it rounds to an integer, which the low bits then hold.
-const TO_INTEGER: f32 = 12_582_912.0;
-const EXPONENT_BIAS: f32 = 127.0;
-const MANTISSA_BITS: u32 = 23;
-/// Added to the exponent in `scale2_down` and taken away again: what is between stays far from the subnormals.
-const DETOUR: f32 = 64.0;
-/// `2^-DETOUR`
-const DETOUR_BACK: f32 = 1.0 / (1_u64 << 63) as f32 / 2.0;
+/// An array with the value of `$each` for each lane, written out: a loop would stay one where a compiler saves space, and the
+/// lanes would go through memory.
+macro_rules! lanes {
+    ($I:ident => $each:expr) => {
+        [
+            lanes!(@ 0, $I => $each),
+            lanes!(@ 1, $I => $each),
+            lanes!(@ 2, $I => $each),
+            lanes!(@ 3, $I => $each),
+        ]
+    };
+    (@ $lane:literal, $I:ident => $each:expr) => {{
+        const $I: usize = $lane;
+        $each
+    }};
+}
 
 #[inline(always)]
 fn map(a: [f32; LANES], f: impl Fn(f32) -> f32) -> [f32; LANES] {
-    from_fn(|i| f(a[i]))
+    lanes!(I => f(a[I]))
 }
 
 #[inline(always)]
 fn zip(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; LANES] {
-    from_fn(|i| f(a[i], b[i]))
+    lanes!(I => f(a[I], b[I]))
 }
 
-/// `a * 2^n` in two steps, by about half of `n` each: one factor alone cannot reach the subnormals.
-///
-/// Both factors are made from exponent bits. The first product is exact, or else so small or large that the second gives
-/// 0 or infinity anyway; so the result is rounded once.
+/// `a * 2^n` in two steps, see [`exponent`](super::exponent).
 #[inline(always)]
 fn scale2(a: f32, n: f32) -> f32 {
-    let half = (n * 0.5 + (TO_INTEGER + EXPONENT_BIAS)).to_bits();
-    let rest = (n + (TO_INTEGER + 2.0 * EXPONENT_BIAS)).to_bits().wrapping_sub(half);
+    let half = (n * 0.5 + (TO_INTEGER + BIAS)).to_bits();
+    let rest = (n + (TO_INTEGER + 2.0 * BIAS)).to_bits().wrapping_sub(half);
     a * f32::from_bits(half << MANTISSA_BITS) * f32::from_bits(rest << MANTISSA_BITS)
 }
 
-/// By `2^(n + DETOUR)`, which is a normal number for these `n` and the product exact, then by `2^-DETOUR`.
 #[inline(always)]
 fn scale2_down(a: f32, n: f32) -> f32 {
-    let power = (n + (TO_INTEGER + EXPONENT_BIAS + DETOUR)).to_bits() << MANTISSA_BITS;
+    let power = (n + (TO_INTEGER + BIAS + DETOUR)).to_bits() << MANTISSA_BITS;
     a * f32::from_bits(power) * DETOUR_BACK
 }
 
@@ -60,6 +63,7 @@ unsafe impl Simd for Scalar {
     const LANES: usize = LANES;
     const MR: usize = 4;
     const NV: usize = 1;
+    const PREFETCH: bool = false;
     const FUSED: bool = false;
 
     #[inline(always)]
@@ -100,7 +104,7 @@ unsafe impl Simd for Scalar {
     /// Two roundings: without the instruction, one rounding takes a slow function.
     #[inline(always)]
     fn fma(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
-        from_fn(|i| a[i] * b[i] + c[i])
+        lanes!(I => a[I] * b[I] + c[I])
     }
 
     #[inline(always)]
@@ -130,12 +134,12 @@ unsafe impl Simd for Scalar {
 
     #[inline(always)]
     fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask {
-        from_fn(|i| a[i] < b[i])
+        lanes!(I => a[I] < b[I])
     }
 
     #[inline(always)]
     fn select(self, mask: Self::Mask, yes: Self::F32, no: Self::F32) -> Self::F32 {
-        from_fn(|i| if mask[i] { yes[i] } else { no[i] })
+        lanes!(I => if mask[I] { yes[I] } else { no[I] })
     }
 
     #[inline(always)]
@@ -174,30 +178,30 @@ unsafe impl Simd for Scalar {
 
     #[inline(always)]
     unsafe fn store_first(self, p: *mut f32, n: usize, a: Self::F32) {
-        for (i, a) in a.into_iter().enumerate() {
-            if i < n {
-                // SAFETY: i < n.
-                unsafe { p.add(i).write(a) };
-            }
-        }
+        lanes!(I => if I < n {
+            // SAFETY: I < n.
+            unsafe { p.add(I).write(a[I]) }
+        });
     }
 
     #[inline(always)]
     unsafe fn load_f16(self, p: *const f16) -> Self::F32 {
         // SAFETY: the same contract; an array has the alignment of its element.
-        unsafe { p.cast::<[f16; LANES]>().read() }.map(f16::to_f32)
+        let x = unsafe { p.cast::<[f16; LANES]>().read() };
+        lanes!(I => widen_f16(x[I]))
     }
 
     #[inline(always)]
     unsafe fn load_f16_first(self, p: *const f16, n: usize) -> Self::F32 {
         // SAFETY: the closure gets i < n.
-        first(n, |i| unsafe { p.add(i).read() }.to_f32())
+        first(n, |i| widen_f16(unsafe { p.add(i).read() }))
     }
 
     #[inline(always)]
     unsafe fn load_bf16(self, p: *const bf16) -> Self::F32 {
         // SAFETY: the same contract; an array has the alignment of its element.
-        unsafe { p.cast::<[bf16; LANES]>().read() }.map(widen_bf16)
+        let x = unsafe { p.cast::<[bf16; LANES]>().read() };
+        lanes!(I => widen_bf16(x[I]))
     }
 
     #[inline(always)]
@@ -211,10 +215,8 @@ unsafe impl Simd for Scalar {
         for i in 0..LANES {
             // SAFETY: row i of the source is readable.
             let row = unsafe { self.load(src.add(i * src_stride)) };
-            for (j, x) in row.into_iter().enumerate() {
-                // SAFETY: element i of row j of the destination is writable.
-                unsafe { dst.add(j * dst_stride + i).write(x) };
-            }
+            // SAFETY: element i of each row of the destination is writable.
+            lanes!(J => unsafe { dst.add(J * dst_stride + i).write(row[J]) });
         }
     }
 
@@ -226,11 +228,53 @@ unsafe impl Simd for Scalar {
 /// The first `n` elements of `get`, then zeros.
 #[inline(always)]
 fn first(n: usize, get: impl Fn(usize) -> f32) -> [f32; LANES] {
-    from_fn(|i| if i < n { get(i) } else { 0.0 })
+    lanes!(I => if I < n { get(I) } else { 0.0 })
 }
 
 /// One shift. `bf16::to_f32` also makes NaNs quiet, with a branch that stops vectorisation.
 #[inline(always)]
 fn widen_bf16(x: bf16) -> f32 {
     f32::from_bits(u32::from(x.to_bits()) << 16)
+}
+
+/// By the FPU of a Cortex-M. Those that have one are the Arm CPUs that pass floats in registers and lack atomics of 64 bits;
+/// `target_feature` does not tell on stable Rust, nor does it let the operands be the FPU's registers.
+#[cfg(all(target_arch = "arm", target_abi = "eabihf", not(target_has_atomic = "64")))]
+#[inline(always)]
+fn widen_f16(x: f16) -> f32 {
+    let mut bits = u32::from(x.to_bits());
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        core::arch::asm!(
+            "vmov s0, {0}",
+            "vcvtb.f32.f16 s0, s0",
+            "vmov {0}, s0",
+            inout(reg) bits,
+            out("s0") _,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    f32::from_bits(bits)
+}
+
+/// By shifts, for CPUs that have no instruction for it; `f16::to_f32` would be a call with more branches.
+#[cfg(not(all(target_arch = "arm", target_abi = "eabihf", not(target_has_atomic = "64"))))]
+#[inline(always)]
+fn widen_f16(x: f16) -> f32 {
+    /// 127 - 15, in the place of an f32's exponent.
+    const REBIAS: u32 = 112 << MANTISSA_BITS;
+    const EXPONENT: u32 = 0x1F << MANTISSA_BITS;
+    let bits = u32::from(x.to_bits());
+    let (sign, magnitude) = ((bits & 0x8000) << 16, (bits & 0x7FFF) << 13);
+    let widened = match magnitude & EXPONENT {
+        // Subnormal: 2^-14 less than the normal number with the same mantissa. Exact.
+        0 => {
+            let lowest = REBIAS + (1 << MANTISSA_BITS);
+            (f32::from_bits(magnitude + lowest) - f32::from_bits(lowest)).to_bits()
+        }
+        // Infinity, or NaN.
+        EXPONENT => magnitude + 2 * REBIAS,
+        _ => magnitude + REBIAS,
+    };
+    f32::from_bits(sign | widened)
 }

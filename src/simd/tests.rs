@@ -187,6 +187,9 @@ every_level! {
 
 every_level! {
     fn fma_rounds_as_often_as_it_says<S>(s) {
+        if cfg!(target_feature = "relaxed-simd") {
+            return; // The engine says how often.
+        }
         let pairs = pairs();
         for c in SPECIAL {
             let on_numbers = |a: f32, b| if S::FUSED { a.mul_add(b, c) } else { a * b + c };

@@ -74,8 +74,11 @@ impl EncoderConfig {
     }
 
     /// Numbers of the hidden state that each head takes; 0 if there are no heads.
-    pub fn head_dim(&self) -> usize {
-        self.hidden_size.checked_div(self.heads).unwrap_or(0)
+    pub const fn head_dim(&self) -> usize {
+        match self.hidden_size.checked_div(self.heads) {
+            Some(dim) => dim,
+            None => 0,
+        }
     }
 
     /// Rows of the position embeddings.

@@ -1,8 +1,9 @@
 //! The names that model families give their tensors.
 
-use core::fmt::{self, Write as _};
+use core::fmt;
 
 use super::config::Family;
+use super::json_str::JsonStr;
 use super::part::Part;
 use super::safetensors::SafeTensors;
 use crate::error::{Error, Result};
@@ -85,7 +86,7 @@ impl Names {
     }
 
     fn has(&self, file: &SafeTensors<'_>, part: Part) -> bool {
-        self.name(0, part).with_str(|name| file.find(name)).is_some()
+        file.find_named(self.name(0, part)).is_some()
     }
 
     fn knows(&self, name: &str, layers: usize) -> bool {
@@ -128,6 +129,9 @@ fn parse_layer(digits: &str) -> Option<usize> {
 /// Bytes that the longest [`TensorName`] takes, rounded up: the longest prefix and part, and a `u32`, have 77.
 const MAX_NAME: usize = 96;
 
+/// Digits that a layer's number has at most.
+const DIGITS: usize = 10;
+
 impl TensorName {
     /// Which part of the model it is.
     pub fn part(&self) -> Part {
@@ -139,39 +143,44 @@ impl TensorName {
         self.part.in_layer().then(|| usize::try_from(self.layer).ok())?
     }
 
-    /// Calls `f` with the name spelled out.
-    pub(super) fn with_str<T>(&self, f: impl FnOnce(&str) -> Option<T>) -> Option<T> {
-        let mut buffer = Buffer { bytes: [0; MAX_NAME], len: 0 };
-        write!(buffer, "{self}").ok()?;
-        f(core::str::from_utf8(buffer.bytes.get(..buffer.len)?).ok()?)
+    /// Whether this is the name that a file gives.
+    pub(super) fn is(&self, name: JsonStr<'_>) -> bool {
+        let mut digits = [0; DIGITS];
+        let words = self.words(&mut digits);
+        match name.as_str() {
+            Some(plain) => words.iter().try_fold(plain, |rest, word| rest.strip_prefix(*word)) == Some(""),
+            None => name.chars().eq(words.iter().flat_map(|word| word.chars())),
+        }
     }
+
+    /// What the name is put together from. Not by `core::fmt`: a microcontroller that looks tensors up has no need of it.
+    fn words<'d>(&self, digits: &'d mut [u8; DIGITS]) -> [&'d str; 7] {
+        let Self { names, layer, part } = *self;
+        let [layers, number, dot] = match part.in_layer() {
+            true => [names.family.layers_prefix(), decimal(layer, digits), "."],
+            false => [""; 3],
+        };
+        // A family lacks the module only if a caller asks for a part it does not have; then the usual name serves.
+        let module = part.module(names.family).or(part.module(Family::Bert)).unwrap_or_default();
+        [names.prefix(), layers, number, dot, module, ".", part.parameter(names.old_norms)]
+    }
+}
+
+fn decimal(mut number: u32, digits: &mut [u8; DIGITS]) -> &str {
+    let mut start = DIGITS;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        (number, start) = (number / 10, start - 1);
+        if number == 0 {
+            break;
+        }
+    }
+    core::str::from_utf8(digits.get(start..).unwrap_or_default()).unwrap_or_default()
 }
 
 impl fmt::Display for TensorName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { names, layer, part } = self;
-        f.write_str(names.prefix())?;
-        if part.in_layer() {
-            write!(f, "{}{layer}.", names.family.layers_prefix())?;
-        }
-        // A family lacks the module only if a caller asks for a part it does not have; then the usual name serves.
-        let module = part.module(names.family).or(part.module(Family::Bert)).unwrap_or_default();
-        write!(f, "{module}.{}", part.parameter(names.old_norms))
-    }
-}
-
-/// Text of limited length, on the stack.
-struct Buffer {
-    bytes: [u8; MAX_NAME],
-    len: usize,
-}
-
-impl fmt::Write for Buffer {
-    fn write_str(&mut self, s: &str) -> fmt::Result {
-        let end = self.len.checked_add(s.len()).ok_or(fmt::Error)?;
-        self.bytes.get_mut(self.len..end).ok_or(fmt::Error)?.copy_from_slice(s.as_bytes());
-        self.len = end;
-        Ok(())
+        self.words(&mut [0; DIGITS]).iter().try_for_each(|word| f.write_str(word))
     }
 }
 

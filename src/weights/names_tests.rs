@@ -13,12 +13,24 @@ fn spellings(family: Family) -> impl Iterator<Item = Names> {
     })
 }
 
+/// As a file writes it: `text` between quotes.
+fn written(text: &str) -> JsonStr<'_> {
+    let quoted = std::format!("\"{text}\"");
+    JsonStr::scan(std::boxed::Box::leak(quoted.into_boxed_str())).unwrap()
+}
+
 #[test]
 fn every_name_is_known_to_its_spelling_and_fits_the_buffer() {
     for names in FAMILIES.into_iter().flat_map(spellings) {
         for part in Part::ALL {
-            let name = names.name(usize::MAX, part);
-            assert_eq!(name.with_str(|name| Some(name.to_string())), Some(name.to_string()));
+            for layer in [0, 9, 10, usize::MAX] {
+                let name = names.name(layer, part);
+                let text = name.to_string();
+                assert!(text.len() <= MAX_NAME && name.is(written(&text)), "{text}");
+                assert!(name.is(written(&text.replacen('.', "\\u002e", 1))), "{text}");
+                assert!(!name.is(written(&(text.clone() + "x"))) && !name.is(written(&text[1..])), "{text}");
+                assert!(!part.in_layer() || text.contains(&layer.min(u32::MAX as usize).to_string()), "{text}");
+            }
 
             let exists = part.module(names.family).is_some();
             let name = names.name(11, part).to_string();

@@ -96,6 +96,10 @@ impl<'a> SafeTensors<'a> {
         self.tensors().find(|tensor| tensor.name() == name)
     }
 
+    pub(super) fn find_named(&self, name: TensorName) -> Option<TensorInfo<'a>> {
+        self.tensors().find(|tensor| name.is(tensor.name()))
+    }
+
     /// The tensor of this name, viewed in place as `rows x cols` numbers, row-major. A vector is one row.
     ///
     /// # Errors
@@ -103,7 +107,7 @@ impl<'a> SafeTensors<'a> {
     /// [`Error::TensorType`] for numbers that the engine does not compute with, [`Error::Misaligned`] if the bytes are not
     /// aligned for their type, [`Error::BigEndian`] on a target of that kind.
     pub fn matrix(&self, name: TensorName, rows: usize, cols: usize) -> Result<Matrix<'a>> {
-        let tensor = name.with_str(|name| self.find(name)).ok_or(Error::MissingTensor { tensor: name })?;
+        let tensor = self.find_named(name).ok_or(Error::MissingTensor { tensor: name })?;
         let expected = [rows, cols];
         let got = tensor.shape().as_matrix();
         if got != Some(expected) {

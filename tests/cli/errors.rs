@@ -2,19 +2,22 @@
 
 use std::fs;
 
+use selfattn::Level;
+
 use crate::common::model::{Model, Sizes, Spelling};
 use crate::support::{Tiny, fails, program, run, stdout};
 
 #[test]
 fn command_lines_that_make_no_sense() {
     let tiny = Tiny::new();
+    let levels = Level::NAMES.join(", ");
     let cases: [(&[&str], &[&str]); 14] = [
         (&[], &["Usage"]),
         (&["embde"], &["embde", "embed"]),
         (&["embed", "--no-such-flag"], &["--no-such-flag"]),
         (&["embed", "apple", "--in", "file"], &["--in", "cannot be used"]),
         (&["embed", "apple", "--threads", "0"], &["--threads"]),
-        (&["embed", "apple", "--level", "sse9"], &["sse9", "scalar, avx2, avx512, avx512bf16"]),
+        (&["embed", "apple", "--level", "sse9"], &["sse9", &levels]),
         (&["embed", "apple", "--format", "npy"], &["--format npy needs --out FILE"]),
         (&["embed", "apple", "--max-tokens", "2"], &["--max-tokens 2", "2 special tokens"]),
         (&["embed", "apple", "--max-tokens", "33"], &["--max-tokens 33", "at most 32"]),

@@ -100,13 +100,13 @@ mod unix {
     fn interrupted_it_leaves_nothing_and_dies_of_the_signal() {
         for (name, number) in [("INT", 2), ("TERM", 15)] {
             let tiny = Tiny::new();
-            let mut command = tiny.command(&["embed", "-", "--out", "v.jsonl"]);
+            let mut command = tiny.command(&["embed", "-", "--out", "v.jsonl", "--plot", "p.svg"]);
             let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
             // Held open: `wait` would close it, and the program might come to its own end before it sees the signal.
             let _input = child.stdin.take();
             let start = Instant::now();
-            while files(&tiny.path(".")).len() < 2 {
-                assert!(start.elapsed() < Duration::from_secs(60), "no temporary file");
+            while files(&tiny.path(".")).len() < 3 {
+                assert!(start.elapsed() < Duration::from_secs(60), "no temporary files");
                 std::thread::sleep(Duration::from_millis(5));
             }
             // The file is there a moment before the thread that listens for signals.

@@ -1,9 +1,9 @@
 //! A tiny model in a folder of its own, and the program run on it.
 
-use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::{env, fs};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -18,8 +18,12 @@ pub const POSITIONS: usize = 32;
 const SPECIAL: [&str; 4] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"];
 const WORDS: &str = "i love apple juice watch it the bank of river money . , lamp lit story ##craft mine ##s";
 
+/// The program, started through the emulator that the environment variable `SELFATTN_TEST_RUNNER` names, if any.
 pub fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_selfattn"));
+    let runner = env::var("SELFATTN_TEST_RUNNER").unwrap_or_default();
+    let mut words = runner.split_whitespace().chain([env!("CARGO_BIN_EXE_selfattn")]);
+    let mut command = Command::new(words.next().unwrap_or_default());
+    command.args(words);
     // What the caller's shell has set is no part of a test.
     command.env_remove("SELFATTN_MODEL").env_remove("SELFATTN_LEVEL");
     command

@@ -1,7 +1,5 @@
 //! Thread pools without a dependency: real threads, and an order that no real pool would choose.
 
-use std::thread;
-
 use selfattn::Pool;
 
 /// One new thread a task, for as many tasks as there are threads at a time.
@@ -13,9 +11,16 @@ unsafe impl Pool for Threads {
         self.0
     }
 
+    /// One after the other on WASI, which has no threads: not even a program that could start one is linked.
+    #[cfg(target_family = "wasm")]
+    fn run(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
+        (0..tasks).for_each(task);
+    }
+
+    #[cfg(not(target_family = "wasm"))]
     fn run(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
         for wave in (0..tasks).step_by(self.0) {
-            thread::scope(|scope| {
+            std::thread::scope(|scope| {
                 for index in wave..(wave + self.0).min(tasks) {
                     scope.spawn(move || task(index));
                 }

@@ -1,5 +1,7 @@
 //! A writer of safetensors files that can also write wrong ones.
 
+use std::fmt::Debug;
+
 /// A file of the given header and data.
 pub fn file(header: &str, data: &[u8]) -> Vec<u8> {
     raw_file(header.len() as u64, header.as_bytes(), data)
@@ -11,7 +13,7 @@ pub fn raw_file(len: u64, header: &[u8], data: &[u8]) -> Vec<u8> {
 }
 
 /// One member of a header.
-pub fn entry(name: &str, dtype: &str, shape: &[usize], begin: usize, end: usize) -> String {
+pub fn entry<N: Debug>(name: &str, dtype: &str, shape: &[N], begin: usize, end: usize) -> String {
     format!(r#""{name}":{{"dtype":"{dtype}","shape":{shape:?},"data_offsets":[{begin},{end}]}}"#)
 }
 

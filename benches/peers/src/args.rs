@@ -20,6 +20,12 @@ pub enum Command {
     Matmul(RunArgs),
     /// Softmax of rows
     Softmax(RunArgs),
+    /// Attention of as many queries as keys
+    Attention(RunArgs),
+    /// Attention of one query to keys and values that come from memory
+    Decode(RunArgs),
+    /// Our flash attention beside the plain algorithm, at many shapes; fails where it is slower
+    Shapes(ShapesArgs),
     /// The FMA peak and the read bandwidth alone, as JSON
     Roofs {
         /// Threads
@@ -39,6 +45,9 @@ pub struct RunArgs {
     /// Threads of every contestant
     #[arg(long, default_value_t = 1)]
     pub threads: usize,
+    /// Measures the processor's time instead of the wall's, on a machine that does other things as well
+    #[arg(long)]
+    pub processor_time: bool,
     /// Only shapes whose name contains TEXT
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub filter: String,
@@ -62,14 +71,36 @@ pub struct RunArgs {
     pub json: Option<PathBuf>,
 }
 
-impl RunArgs {
-    pub fn check(&self) -> Result<()> {
-        if !(self.seconds > 0.0 && self.seconds <= 3600.0) {
-            return Err(format!("--seconds {}: give more than 0 and at most 3600", self.seconds).into());
-        }
-        Ok(())
-    }
+#[derive(Args, Clone)]
+pub struct ShapesArgs {
+    /// Seconds a shape, shared by its contestants
+    #[arg(long, default_value_t = 1.0)]
+    pub seconds: f64,
+    /// Threads
+    #[arg(long, default_value_t = 1)]
+    pub threads: usize,
+    /// Measures the processor's time instead of the wall's, on a machine that does other things as well
+    #[arg(long)]
+    pub processor_time: bool,
+    /// Only shapes, heads x n x d, whose name contains TEXT
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub filter: String,
+    /// Percent by which flash attention may be slower
+    #[arg(long, value_name = "PERCENT", default_value_t = 5.0)]
+    pub slack: f64,
+    /// Writes the table as Markdown
+    #[arg(long, value_name = "FILE")]
+    pub md: Option<PathBuf>,
+}
 
+pub fn check_seconds(seconds: f64) -> Result<()> {
+    if !(seconds > 0.0 && seconds <= 3600.0) {
+        return Err(format!("--seconds {seconds}: give more than 0 and at most 3600").into());
+    }
+    Ok(())
+}
+
+impl RunArgs {
     pub fn wants(&self, contestant: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|text| contestant.contains(text))
     }

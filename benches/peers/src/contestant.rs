@@ -1,10 +1,10 @@
 //! What takes part in a comparison: a trait, and the contestants that run in this process.
 
 use std::hint::black_box;
-use std::time::Instant;
 
 use selfattn::Element;
 
+use crate::clock::Clock;
 use crate::data::Buffer;
 use crate::error::Result;
 
@@ -55,11 +55,11 @@ impl<'a, T: Element> Local<'a, T> {
 
 impl<T: Element> Timed for Local<'_, T> {
     fn time(&mut self, runs: u64) -> Result<f64> {
-        let start = Instant::now();
+        let start = Clock::start();
         for _ in 0..runs {
             (self.run)(black_box(&mut self.out));
         }
-        Ok(start.elapsed().as_secs_f64())
+        Ok(start.seconds())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 
+use bumpalo::Bump;
 use selfattn::Element;
 
 const ALIGN: usize = 64;
@@ -21,6 +22,11 @@ impl<T: Copy> Buffer<T> {
         memory[start..start + len].iter_mut().enumerate().for_each(|(i, x)| *x = fill(i));
         Self { memory, start, len }
     }
+
+    /// The same elements in memory of their own.
+    pub fn copied(&self) -> Self {
+        Self::new(self.len, self[0], |i| self[i])
+    }
 }
 
 impl<T> Deref for Buffer<T> {
@@ -34,6 +40,13 @@ impl<T> DerefMut for Buffer<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         &mut self.memory[self.start..self.start + self.len]
     }
+}
+
+/// Zeros that start at a cache line, as long-lived as `memory`.
+pub fn aligned<E: Element>(memory: &Bump, len: usize) -> &mut [E] {
+    let all = memory.alloc_slice_fill_copy(len + ALIGN, E::ZERO);
+    let start = all.as_ptr().align_offset(ALIGN);
+    &mut all[start..][..len]
 }
 
 /// Element `i` of the sequence `seed`, uniform in [-1, 1): splitmix64 (Steele, Lea, Flood 2014) of the index, so that
@@ -54,4 +67,13 @@ pub fn random<E: Element>(seed: u64, len: usize) -> Buffer<E> {
 pub fn spread(len: usize, count: usize) -> Vec<usize> {
     let count = count.clamp(2, len.max(2));
     (0..count).map(|i| (len.saturating_sub(1)) * i / (count - 1)).collect()
+}
+
+/// Half the distance of two numbers around 1 in a type's few bits; f32 is counted with the sums.
+pub fn rounding(dtype: &str) -> f64 {
+    match dtype {
+        "f16" => 2.0_f64.powi(-11),
+        "bf16" => 2.0_f64.powi(-8),
+        _ => 0.0,
+    }
 }

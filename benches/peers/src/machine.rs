@@ -5,10 +5,11 @@ use std::fs;
 use selfattn::{Engine, Pool, RayonPool, Serial};
 use serde::{Deserialize, Serialize};
 
+use crate::clock;
 use crate::error::Result;
 
 /// Packages whose versions are named.
-const PEERS: [&str; 5] = ["gemm", "matrixmultiply", "faer", "rten-gemm", "rten-vecmath"];
+const PEERS: [&str; 6] = ["gemm", "matrixmultiply", "faer", "rten", "rten-gemm", "rten-vecmath"];
 
 /// The heading of a report.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -18,6 +19,9 @@ pub struct Machine {
     #[serde(default)]
     pub level: String,
     pub threads: usize,
+    /// Whether times are the processor's.
+    #[serde(default)]
+    pub processor_time: bool,
     /// GFLOP/s of multiply-adds in f32 and GB/s of reading from memory, all threads together.
     pub peak: f64,
     pub read: f64,
@@ -27,7 +31,15 @@ pub struct Machine {
 impl Machine {
     pub fn new(engine: &Engine<'_>, (peak, read): (f64, f64)) -> Self {
         let (cpu, level) = (cpu_name(), engine.level().name().to_owned());
-        Self { cpu, level, threads: engine.threads(), peak: peak / 1e9, read: read / 1e9, versions: versions() }
+        Self {
+            cpu,
+            level,
+            threads: engine.threads(),
+            processor_time: clock::is_processor(),
+            peak: peak / 1e9,
+            read: read / 1e9,
+            versions: versions(),
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Runs the library's operations side by side with those of others.
 
 mod args;
+mod attention;
+mod clock;
 mod contestant;
 mod data;
 mod error;
@@ -10,6 +12,7 @@ mod measure;
 mod python;
 mod report;
 mod roofs;
+mod shapes;
 mod softmax;
 
 use std::collections::BTreeMap;
@@ -36,6 +39,9 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Matmul(args) => compare("matmul", &args),
         Command::Softmax(args) => compare("softmax", &args),
+        Command::Attention(args) => compare("attention", &args),
+        Command::Decode(args) => compare("decode", &args),
+        Command::Shapes(args) => shapes::run(&args),
         Command::Roofs { threads, seconds } => roofs(threads, seconds),
     };
     if let Err(error) = result {
@@ -46,15 +52,20 @@ fn main() -> ExitCode {
 }
 
 fn compare(op: &str, args: &RunArgs) -> Result<()> {
-    args.check()?;
+    args::check_seconds(args.seconds)?;
+    clock::choose(args.processor_time, args.threads)?;
     let pool = machine::pool(args.threads)?;
     let engine = Engine::new().with_pool(&*pool);
     let python = args.python.as_deref().map(|python| Python::start(python, args.threads)).transpose()?;
     let report = report(op, &engine, python.as_ref(), args)?;
-    let (heading, table) = (heading(&report), table(&report, op, args.fastest));
-    println!("{}\n\n{table}", heading.join("\n"));
+    let heading = heading(&report);
+    let mut tables = table(&report, op, args.fastest).to_string();
+    if op == "attention" {
+        tables = format!("{tables}\n\n{}\n\n{}", attention::SUMMARY, attention::summary(&report.rows));
+    }
+    println!("{}\n\n{tables}", heading.join("\n"));
     if let Some(file) = &args.md {
-        fs::write(file, format!("{}\n\n{table}\n", heading.join("  \n")))?;
+        fs::write(file, format!("{}\n\n{tables}\n", heading.join("  \n")))?;
     }
     if let Some(file) = &args.json {
         fs::write(file, serde_json::to_string_pretty(&report)?)?;
@@ -82,6 +93,7 @@ fn report(op: &str, engine: &Engine<'_>, python: Option<&Python>, args: &RunArgs
 fn at(op: &str, shape: &str, engine: &Engine<'_>, python: Option<&Python>, args: &RunArgs) -> Result<Vec<Row>> {
     match op {
         "softmax" => softmax::run(shape, engine, python, args),
+        "attention" | "decode" => attention::run(op, shape, engine, python, args),
         _ => matmul::run(shape, engine, python, args),
     }
 }

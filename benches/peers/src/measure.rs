@@ -8,9 +8,13 @@ use crate::error::Result;
 
 /// A contestant's turn: long against the clock, short against what disturbs it.
 const TURN_SECONDS: f64 = 1e-3;
-/// Rounds at least, however long one takes, and at most.
-const LEAST: usize = 5;
+/// Rounds at least, however long one takes; those that it is worth going on for, up to `PATIENCE` times as long; and at most.
+const LEAST: usize = 3;
+const WORTH: usize = 5;
+const PATIENCE: f64 = 4.0;
 const MOST: usize = 20_000;
+/// A run that takes so long is measured as it is, and not tried out first.
+const LONG_SECONDS: f64 = 0.1;
 
 /// Seconds a run took.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +32,7 @@ pub fn interleaved(contestants: &mut [&mut dyn Timed], seconds: f64) -> Result<V
     }
     let mut samples = vec![Vec::new(); contestants.len()];
     let (start, mut round) = (Instant::now(), 0);
-    while round < LEAST || (start.elapsed().as_secs_f64() < seconds && round < MOST) {
+    while goes_on(round, start.elapsed().as_secs_f64() / seconds) {
         for turn in 0..contestants.len() {
             let i = (turn + round) % contestants.len();
             samples[i].push(turn_of(&mut *contestants[i], runs[i])?);
@@ -36,6 +40,10 @@ pub fn interleaved(contestants: &mut [&mut dyn Timed], seconds: f64) -> Result<V
         round += 1;
     }
     Ok(samples.into_iter().map(times).collect())
+}
+
+fn goes_on(round: usize, spent: f64) -> bool {
+    round < LEAST || (round < WORTH && spent < PATIENCE) || (round < MOST && spent < 1.0)
 }
 
 /// Seconds a run in one turn. A contestant whose run is short finds its data in the caches it would have them in, not
@@ -48,7 +56,9 @@ fn turn_of(contestant: &mut dyn Timed, runs: u64) -> Result<f64> {
 }
 
 fn runs_a_turn(contestant: &mut dyn Timed) -> Result<u64> {
-    contestant.time(1)?;
+    if contestant.time(1)? > LONG_SECONDS {
+        return Ok(1);
+    }
     let mut runs = 1;
     loop {
         let seconds = contestant.time(runs)?;

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::clock;
 use crate::contestant::{Contestant, Info, Timed};
 use crate::error::Result;
 
@@ -45,6 +46,9 @@ impl Python {
     pub fn start(python: &Path, threads: usize) -> Result<Self> {
         let mut command = Command::new(python);
         command.args([SCRIPT, "serve", "--threads", &threads.to_string()]);
+        if clock::is_processor() {
+            command.arg("--processor-time");
+        }
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -1,11 +1,11 @@
 //! The machine's roofs as contestants: multiply-adds in registers, and reading memory.
 
 use std::hint::black_box;
-use std::time::Instant;
 
 use selfattn::Engine;
 use selfattn::roof::{multiply_add, read};
 
+use crate::clock::Clock;
 use crate::contestant::Timed;
 use crate::data::{Buffer, random};
 use crate::error::Result;
@@ -32,11 +32,11 @@ impl<'e> Peak<'e> {
 
 impl Timed for Peak<'_> {
     fn time(&mut self, runs: u64) -> Result<f64> {
-        let start = Instant::now();
+        let start = Clock::start();
         on_all(self.engine, |_| {
             black_box(multiply_add(self.engine, STEPS * runs));
         });
-        Ok(start.elapsed().as_secs_f64())
+        Ok(start.seconds())
     }
 }
 
@@ -51,6 +51,11 @@ impl<'e> Read<'e> {
         Self { engine, data: random(9, bytes / size_of::<f32>()) }
     }
 
+    /// Of more than the caches hold.
+    pub fn from_memory(engine: &'e Engine<'e>) -> Self {
+        Self::new(engine, LARGE)
+    }
+
     /// Bytes of a run.
     pub fn bytes(&self) -> usize {
         self.data.len() * size_of::<f32>()
@@ -60,12 +65,12 @@ impl<'e> Read<'e> {
 impl Timed for Read<'_> {
     fn time(&mut self, runs: u64) -> Result<f64> {
         let part = self.data.len().div_ceil(self.engine.threads()).max(1);
-        let start = Instant::now();
+        let start = Clock::start();
         on_all(self.engine, |thread| {
             let data = self.data.chunks(part).nth(thread).unwrap_or_default();
             (0..runs).for_each(|_| read(self.engine, black_box(data)));
         });
-        Ok(start.elapsed().as_secs_f64())
+        Ok(start.seconds())
     }
 }
 
@@ -79,7 +84,7 @@ fn on_all(engine: &Engine<'_>, task: impl Fn(usize) + Sync) {
 
 /// Both roofs, interleaved: floating-point operations and bytes a second.
 pub fn measure(engine: &Engine<'_>, seconds: f64) -> Result<(f64, f64)> {
-    let (mut peak, mut read) = (Peak::new(engine), Read::new(engine, LARGE));
+    let (mut peak, mut read) = (Peak::new(engine), Read::from_memory(engine));
     let times = interleaved(&mut [&mut peak, &mut read], seconds)?;
     Ok((peak.work / times[0].median, read.bytes() as f64 / times[1].median))
 }

@@ -51,7 +51,7 @@ pub struct MachineArgs {
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
 
-    /// Instruction set: scalar, avx2, avx512, avx512bf16 [default: the best of this CPU]
+    /// Instruction set: scalar; avx2, avx512, avx512bf16 on x86-64; neon on AArch64 [default: the best of this CPU]
     #[arg(long, value_name = "NAME")]
     pub level: Option<String>,
 }
@@ -88,6 +88,7 @@ Examples:
   selfattn embed \"I love Apple Watch\"
   selfattn embed --in sentences.txt --out vectors.jsonl
   selfattn embed --in sentences.txt --format npy --out vectors.npy
+  selfattn embed --in sentences.txt --plot similarity.png
   cat sentences.txt | selfattn embed - | jq -c .embedding")]
 pub struct EmbedArgs {
     /// The texts. Without any, or with - alone, standard input is read, one text a line
@@ -101,6 +102,10 @@ pub struct EmbedArgs {
     /// Write to a file instead of standard output. It appears when it is complete, or not at all
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+
+    /// Draw how similar the texts are, as a heat map of cosines: .png or .svg. Without --out, no vectors are written
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
 
     /// How to write the vectors
     #[arg(long, value_enum, default_value = "jsonl", value_name = "FORMAT")]
@@ -160,6 +165,7 @@ Examples:
   selfattn explain \"I love Apple Watch\" --near juice,fruit,smart,technology,gadget
   selfattn explain \"I love apple juice\" --layer 5 --head 11
   selfattn explain --in story.txt --from it
+  selfattn explain \"I love Apple Watch\" --html apple.html --png apple.png
   selfattn explain \"He sat on the bank of the river\" --near money,water --json")]
 pub struct ExplainArgs {
     /// The text. Without it, or with -, standard input is read whole
@@ -199,11 +205,29 @@ pub struct ExplainArgs {
     pub json: bool,
 
     #[command(flatten)]
+    pub pictures: PictureArgs,
+    #[command(flatten)]
     pub model: ModelArgs,
     #[command(flatten)]
     pub machine: MachineArgs,
     #[command(flatten)]
     pub length: LengthArgs,
+}
+
+/// Pictures of what is explained, in place of the text
+#[derive(Debug, clap::Args)]
+pub struct PictureArgs {
+    /// Write a page to explore in a browser: every layer and head, the words before and after. It loads nothing
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+
+    /// Draw the attention of --layer and --head as a heat map
+    #[arg(long, value_name = "FILE")]
+    pub png: Option<PathBuf>,
+
+    /// The same as a vector drawing
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
 }
 
 /// Measure how fast the model runs on this machine

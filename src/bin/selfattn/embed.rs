@@ -8,7 +8,8 @@ use crate::args::{EmbedArgs, Format};
 use crate::error::Result;
 use crate::input::{Source, Text};
 use crate::model::Model;
-use crate::output::{Sink, npy_needs_file};
+use crate::output::{Sink, distinct, npy_needs_file};
+use crate::plot::Plot;
 use crate::progress::Progress;
 use crate::run::with_runner;
 use crate::tokens::Tokens;
@@ -17,17 +18,28 @@ pub fn run(args: &EmbedArgs) -> Result<()> {
     if args.format == Format::Npy && args.out.is_none() {
         return Err(npy_needs_file());
     }
+    distinct(&[args.out.as_deref(), args.plot.as_deref()])?;
     let mut source = Source::new(args.texts.clone(), args.input.as_deref())?;
+    let mut plot = args.plot.as_deref().map(Plot::create).transpose()?;
     with_runner(&args.model, &args.machine, &args.length, |model, runner| {
-        let mut sink = Sink::open(args.format, args.out.as_deref(), model.config.hidden_size)?;
-        let to_terminal = args.out.is_none() && std::io::stdout().is_terminal();
+        // Whoever wants a picture does not want hundreds of numbers on the terminal as well.
+        let written = plot.is_none() || args.out.is_some();
+        let open = || Sink::open(args.format, args.out.as_deref(), model.config.hidden_size);
+        let mut sink = written.then(open).transpose()?;
+        let to_terminal = written && args.out.is_none() && std::io::stdout().is_terminal();
         for_each_chunk(&mut source, model, runner, to_terminal, |chunk| {
             for text in chunk {
-                sink.write(&text.text.text, text.tokens.ids(), text.vector)?;
+                if let Some(sink) = &mut sink {
+                    sink.write(&text.text.text, text.tokens.ids(), text.vector)?;
+                }
+                if let Some(plot) = &mut plot {
+                    plot.add(&text.text.text, text.vector)?;
+                }
             }
-            sink.flush()
+            sink.as_mut().map_or(Ok(()), Sink::flush)
         })?;
-        sink.finish()
+        plot.take().map_or(Ok(()), |plot| plot.finish(runner, &model.name))?;
+        sink.map_or(Ok(()), Sink::finish)
     })
 }
 

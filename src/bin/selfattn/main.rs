@@ -15,6 +15,8 @@ mod explain;
 mod input;
 mod model;
 mod output;
+mod picture;
+mod plot;
 mod progress;
 mod run;
 mod similar;

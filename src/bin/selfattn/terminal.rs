@@ -56,7 +56,8 @@ pub fn rounded(x: f32) -> f32 {
     if x.abs() < 0.005 { 0.0 } else { x }
 }
 
-fn clip(text: &str, width: usize) -> String {
+/// `text` in at most `width` columns: cut with an ellipsis.
+pub fn clip(text: &str, width: usize) -> String {
     // What a terminal would take as a command has no width, and has no place in a table.
     let shown: String = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     if shown.width() <= width {

@@ -87,6 +87,21 @@ impl Tokenizer {
         format!("selfattn: {name} has {tokens} tokens and was cut to {} (--no-truncate refuses instead)", self.limit)
     }
 
+    /// The words that the vocabulary has whole, in the order of their ids: in published vocabularies, about by frequency.
+    pub fn whole_words(&self) -> Vec<(u32, String)> {
+        let vocabulary = self.inner.get_vocab(false);
+        // Either what begins a word is marked (byte-level BPE, SentencePiece), or what continues one (WordPiece).
+        let marks = ['Ġ', '▁'];
+        let marked = vocabulary.keys().filter(|token| token.starts_with(marks)).count() > vocabulary.len() / 8;
+        let word = |token: &str| {
+            let word = if marked { token.strip_prefix(marks)? } else { token };
+            (word.chars().count() > 1 && word.chars().all(char::is_alphabetic)).then(|| word.to_owned())
+        };
+        let mut words: Vec<_> = vocabulary.iter().filter_map(|(token, &id)| Some((id, word(token)?))).collect();
+        words.sort_unstable();
+        words
+    }
+
     /// The id that stands for what the vocabulary lacks.
     pub fn unknown(&self) -> Option<u32> {
         ["[UNK]", "<unk>"].iter().find_map(|token| self.inner.token_to_id(token))

@@ -18,6 +18,7 @@ use core::ops::Range;
 
 use super::head::{Head, for_each_operand};
 use super::place::{Segment, Sight};
+use crate::engine::div_rem;
 use crate::kernel::map::{load, registers};
 use crate::kernel::softmax::finite_max;
 use crate::kernel::{Strided, each};
@@ -105,8 +106,7 @@ impl<'a, S: Simd> Block<'a, S> {
     /// The query of a lane, and its head within the group.
     #[inline(always)]
     pub fn pair(&self, lane: usize) -> (usize, usize) {
-        let (pair, group) = (self.pairs.start + lane, self.head.heads.group());
-        (pair / group, pair % group)
+        div_rem(self.pairs.start + lane, self.head.heads.group())
     }
 
     /// Over all keys that the queries see.
@@ -130,7 +130,7 @@ impl<'a, S: Simd> Block<'a, S> {
         while start < end {
             // Blocks begin at multiples of their length, whichever keys these queries see: so a query's blocks, and its
             // bits, do not depend on the queries beside it.
-            let keys = start..self.head.ring.end(start, end.min((start / self.keys + 1) * self.keys));
+            let keys = start..self.head.ring.end(start, end.min((div_rem(start, self.keys).0 + 1) * self.keys));
             start = keys.end;
             // SAFETY: as for `run`.
             unsafe { self.step::<P>(keys) };

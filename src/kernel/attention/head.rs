@@ -254,11 +254,6 @@ impl<'a> Problem<'a> {
         }
     }
 
-    /// Whether q, k and v are all bf16.
-    pub fn is_bf16(&self) -> bool {
-        [&self.q, &self.kv.k, &self.kv.v].into_iter().all(|matrix| matches!(matrix, Matrix::Bf16(_)))
-    }
-
     /// Whether the views are as large as the sizes say.
     pub fn fits(&self) -> bool {
         let Heads { count, kv, d, dv, .. } = *self.heads;

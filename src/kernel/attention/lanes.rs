@@ -7,12 +7,14 @@ use super::block::{Block, Products};
 use super::head::{Operand, for_each_operand};
 use super::place::Segment;
 use crate::element::Load;
+use crate::engine::div_rem;
 use crate::kernel::Strided;
 use crate::kernel::block::Block as Tiles;
 use crate::kernel::map::{self, load};
 use crate::kernel::output::Output;
 use crate::kernel::pack::{MAX_LANES, transpose_block};
 use crate::kernel::tile::{Ahead, Lines, MultiplyAdd};
+use crate::scratch::some;
 use crate::simd::Simd;
 
 /// Columns of values that are widened together: whole tiles, and whole registers on every level.
@@ -25,8 +27,9 @@ pub(crate) struct Lanes;
 
 /// Floats that [`Block::fetch`] needs for the products: rows of keys for a tile of `rows`, or [`columns`] of a block's
 /// values.
-pub(crate) fn fetched_len(d: usize, keys: usize, rows: usize) -> Option<usize> {
-    Some(keys.checked_mul(columns(rows))?.max(rows.checked_mul(d)?))
+pub(crate) const fn fetched_len(d: usize, keys: usize, rows: usize) -> Option<usize> {
+    let (values, rows) = (some!(keys.checked_mul(columns(rows))), some!(rows.checked_mul(d)));
+    Some(if values > rows { values } else { rows })
 }
 
 impl<S: Simd> Products<S> for Lanes {
@@ -47,7 +50,7 @@ impl<S: Simd> Products<S> for Lanes {
         let all = segment.keys.len();
         let rows = match block.head.k {
             Operand::F32(_) => all,
-            _ => (fetched_len(d, block.keys, S::MR).unwrap_or(0) / d / S::MR * S::MR).min(all),
+            _ => (div_rem(fetched_len(d, block.keys, S::MR).unwrap_or(0), d).0 / S::MR * S::MR).min(all),
         };
         for i in (0..all).step_by(rows.max(1)) {
             let count = (all - i).min(rows);

@@ -153,7 +153,8 @@ impl<S: Simd> Block<'_, S> {
             for lane in 0..lanes {
                 let (query, head) = self.pair(first + lane);
                 for (i, key) in keys.clone().enumerate() {
-                    square[i * S::LANES + lane] = *bias.at(head, query, key);
+                    // At most `LANES` keys.
+                    square.as_mut_ptr().add(i * S::LANES + lane).write(*bias.at(head, query, key));
                 }
             }
         }

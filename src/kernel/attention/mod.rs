@@ -10,11 +10,12 @@ mod rows;
 use core::ops::Range;
 
 use self::block::{Block, Buffers, STATE};
-use self::head::{Head, Heads, Problem, Results, Span};
+use self::head::{Head, Problem, Results, Span};
 use self::lanes::Lanes;
 use self::rows::{Partial, Rows, most_pairs, rows_len};
-use crate::engine::Engine;
+use crate::engine::{Engine, div_ceil, div_rem};
 use crate::kernel::Shared;
+use crate::scratch::{self, some};
 use crate::simd::{Level, Op, Simd};
 
 /// Buffers: queries, scores, output, state and what is fetched, of each task; and partial results.
@@ -27,32 +28,44 @@ const KEYS_TO_A_PART: usize = 1024;
 
 /// Keys to a block, unless the caller says otherwise. 64 x 48 scores are 12 KiB: with the queries, the output and the block's
 /// keys they stay in the first-level cache. Where registers are few, memory is too.
-pub(crate) fn default_keys(level: Level) -> usize {
-    if level.tile().1 > 4 { 64 } else { 16 }
+pub(crate) const fn default_keys(level: Level) -> usize {
+    if is_small(level) { 16 } else { 64 }
 }
 
-/// Floats of the buffers for so many threads.
-pub(crate) fn buffer_lens(level: Level, heads: &Heads, keys: usize, threads: usize) -> Option<[usize; BUFFERS]> {
-    let partials = if threads == 1 { 1 } else { threads.max(PARTS) };
-    let mut lens = [0; BUFFERS];
-    for (len, of_task) in lens.iter_mut().zip(task_lens(level, heads, keys)?) {
-        *len = of_task.checked_mul(threads)?;
-    }
-    lens[BUFFERS - 1] = Partial::len(heads.dv, level.lanes())?.checked_mul(partials)?;
-    Some(lens)
+/// Whether the level is for CPUs without vectors, whose code is to be small: few queries take the way of many. It is the one
+/// level that their builds have, so that nothing of the other way is linked.
+const fn is_small(level: Level) -> bool {
+    level.tile().1 <= 4
+}
+
+/// Floats of the buffers, of heads of `d` dimensions and values of `dv`, for so many threads; `None` on overflow.
+pub(crate) const fn buffer_lens(
+    level: Level,
+    [d, dv]: [usize; 2],
+    keys: usize,
+    threads: usize,
+) -> Option<[usize; BUFFERS]> {
+    let partials = if threads == 1 { 1 } else { max(threads, PARTS) };
+    let partial = some!(some!(Partial::len(dv, level.lanes())).checked_mul(partials));
+    let [queries, scores, output, state, fetched] =
+        some!(scratch::for_threads(task_lens(level, [d, dv], keys), threads));
+    Some([queries, scores, output, state, fetched, partial])
 }
 
 /// Floats of one task's buffers.
-fn task_lens(level: Level, heads: &Heads, keys: usize) -> Option<[usize; BUFFERS - 1]> {
+const fn task_lens(level: Level, [d, dv]: [usize; 2], keys: usize) -> Option<[usize; BUFFERS - 1]> {
     let ((rows, width), lanes) = (level.tile(), level.lanes());
-    let lines = |count: usize| count.checked_mul(width);
     Some([
-        lines(heads.d)?.max(rows_len(heads.d, lanes)?),
-        lines(keys)?,
-        lines(heads.dv)?.max(rows_len(heads.dv, lanes)?),
-        lines(STATE)?,
-        lanes::fetched_len(heads.d, keys, rows)?,
+        max(some!(d.checked_mul(width)), some!(rows_len(d, lanes))),
+        some!(keys.checked_mul(width)),
+        max(some!(dv.checked_mul(width)), some!(rows_len(dv, lanes))),
+        some!(STATE.checked_mul(width)),
+        some!(lanes::fetched_len(d, keys, rows)),
     ])
+}
+
+const fn max(a: usize, b: usize) -> usize {
+    if a > b { a } else { b }
 }
 
 /// Attention of every head of every sequence, split among the engine's threads. `spans` name rows of the operands, no query
@@ -67,7 +80,8 @@ pub(crate) fn attention(
     memory: &mut [&mut [f32]; BUFFERS],
 ) {
     let level = engine.level();
-    let lens = buffer_lens(level, problem.heads, keys, engine.threads());
+    let dims = [problem.heads.d, problem.heads.dv];
+    let lens = buffer_lens(level, dims, keys, engine.threads());
     let fits = problem.fits() && keys > 0 && lens == Some(memory.each_ref().map(|part| part.len()));
     debug_assert!(fits, "ops check the sizes");
     if !fits {
@@ -75,7 +89,7 @@ pub(crate) fn attention(
     }
     let memory = Memory {
         all: memory.each_mut().map(|part| part.as_mut_ptr()),
-        lens: task_lens(level, problem.heads, keys).unwrap_or_default(),
+        lens: task_lens(level, dims, keys).unwrap_or_default(),
         partial: Partial::len(problem.heads.dv, level.lanes()).unwrap_or(0),
         lanes: level.lanes(),
     };
@@ -115,8 +129,10 @@ struct Memory {
 impl Memory {
     /// The part of each buffer that belongs to one task.
     fn buffers(&self, task: usize) -> Buffers {
-        let [queries, scores, output, state, fetched] =
-            core::array::from_fn(|i| self.all[i].wrapping_add(self.lens[i] * task));
+        let [queries, scores, output, state, fetched, _] = self.all;
+        let mut parts = [queries, scores, output, state, fetched];
+        parts.iter_mut().zip(self.lens).for_each(|(part, len)| *part = part.wrapping_add(len * task));
+        let [queries, scores, output, state, fetched] = parts;
         Buffers { queries, scores, output, state, fetched }
     }
 
@@ -143,18 +159,18 @@ impl<'a> Work<'a> {
 
     /// Blocks of such pairs.
     fn blocks(&self, span: &Span) -> usize {
-        self.pairs(span).div_ceil(self.level.tile().1)
+        div_ceil(self.pairs(span), self.level.tile().1)
     }
 
     /// Whether rows are faster than lanes.
     fn is_few(&self, span: &Span) -> bool {
-        self.pairs(span) <= most_pairs(self.level.lanes())
+        !is_small(self.level) && self.pairs(span) <= most_pairs(self.level.lanes())
     }
 
     /// Block `item` of a sequence, counted through all its heads, and the task's memory.
     fn pairs_of(&self, task: usize, span: &Span, item: usize) -> Pairs<'a> {
         let (width, blocks) = (self.level.tile().1, self.blocks(span));
-        let (kv, block) = (item / blocks, item % blocks);
+        let (kv, block) = div_rem(item, blocks);
         let pairs = block * width..self.pairs(span).min((block + 1) * width);
         let head = self.problem.head(span, kv, &self.results);
         Pairs { head, pairs, keys: self.keys, buffers: self.memory.buffers(task) }
@@ -189,8 +205,8 @@ impl<'a> Work<'a> {
 
 /// The parts of `n_k` keys, each of whole blocks.
 fn parts(n_k: usize, keys: usize) -> impl ExactSizeIterator<Item = Range<usize>> + Clone {
-    let len = n_k.div_ceil(PARTS).max(KEYS_TO_A_PART).next_multiple_of(keys);
-    (0..n_k.div_ceil(len)).map(move |i| i * len..n_k.min((i + 1) * len))
+    let len = div_ceil(n_k.div_ceil(PARTS).max(KEYS_TO_A_PART), keys) * keys;
+    (0..div_ceil(n_k, len)).map(move |i| i * len..n_k.min((i + 1) * len))
 }
 
 /// A block of pairs of a query and a head, at least one and at most as many as a tile is wide. No other task writes their

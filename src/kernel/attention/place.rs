@@ -2,6 +2,8 @@
 
 use core::ops::Range;
 
+use crate::engine::div_rem;
+
 /// The most registers of queries side by side, on any level.
 pub(crate) const MAX_REGISTERS: usize = 3;
 
@@ -59,13 +61,13 @@ impl Sight {
         let registers = pairs.len().div_ceil(lanes).min(MAX_REGISTERS);
         let mut sight = Self { first: [[0; 2]; MAX_REGISTERS], last: [[0; 2]; MAX_REGISTERS], registers };
         let bounds = |pair: usize| {
-            let keys = limits.keys(pair / group, n_k);
+            let keys = limits.keys(div_rem(pair, group).0, n_k);
             [keys.start, keys.end]
         };
-        for j in 0..registers {
+        for (j, (first, last)) in sight.first.iter_mut().zip(&mut sight.last).enumerate().take(registers) {
             let start = pairs.start + j * lanes;
-            sight.first[j] = bounds(start);
-            sight.last[j] = bounds((start + lanes).min(pairs.end) - 1);
+            *first = bounds(start);
+            *last = bounds((start + lanes).min(pairs.end) - 1);
         }
         sight
     }
@@ -76,18 +78,19 @@ impl Sight {
 
     /// From the first key that any query sees to the last.
     pub fn keys(&self) -> Range<usize> {
-        let ([start, _], [_, end]) = (self.first[0], self.last[self.registers.saturating_sub(1)]);
+        let ([start, _], [_, end]) =
+            (self.first[0], self.last.get(self.registers.saturating_sub(1)).map_or([0; 2], |last| *last));
         start..end.max(start)
     }
 
     /// The registers of which any query sees any of the keys, and whether all of these see all of them.
     fn of(&self, keys: &Range<usize>) -> (Range<usize>, bool) {
         let (mut seeing, mut whole) = (0..0, true);
-        for j in 0..self.registers {
-            if self.last[j][1] > keys.start && self.first[j][0] < keys.end {
+        for (j, (first, last)) in self.first.iter().zip(&self.last).enumerate().take(self.registers) {
+            if last[1] > keys.start && first[0] < keys.end {
                 let start = if seeing.is_empty() { j } else { seeing.start };
                 seeing = start..j + 1;
-                whole &= self.last[j][0] <= keys.start && self.first[j][1] >= keys.end;
+                whole &= last[0] <= keys.start && first[1] >= keys.end;
             }
         }
         (seeing, whole)

@@ -12,6 +12,7 @@ use crate::kernel::map::{self, load, registers};
 use crate::kernel::pack::MAX_LANES;
 use crate::kernel::softmax::finite_max;
 use crate::kernel::{Strided, each};
+use crate::scratch::some;
 use crate::simd::{Simd, math};
 
 /// Registers of sums that are kept at a time, on levels with 16 registers as well.
@@ -29,11 +30,11 @@ pub(crate) const fn most_pairs(lanes: usize) -> usize {
 }
 
 /// Floats of the queries and of the output: rows of whole registers.
-pub(crate) fn rows_len(d: usize, lanes: usize) -> Option<usize> {
-    padded(d, lanes)?.checked_mul(most_pairs(lanes))
+pub(crate) const fn rows_len(d: usize, lanes: usize) -> Option<usize> {
+    some!(padded(d, lanes)).checked_mul(most_pairs(lanes))
 }
 
-fn padded(d: usize, lanes: usize) -> Option<usize> {
+const fn padded(d: usize, lanes: usize) -> Option<usize> {
     d.checked_next_multiple_of(lanes)
 }
 
@@ -228,12 +229,10 @@ unsafe fn multiply_add<S: Simd, const R: usize, const K: usize>(
     at: usize,
 ) {
     let s = block.s;
-    for r in 0..R {
-        // SAFETY: the queries are rows of whole registers.
-        let q = unsafe { s.load(block.buffers.queries.add(r * stride + at)) };
-        for (sums, &x) in sums.iter_mut().zip(&x) {
-            sums[r] = s.fma(q, x, sums[r]);
-        }
+    // SAFETY: the queries are rows of whole registers.
+    let q = unsafe { each!(s.splat(0.0); R, r => s.load(block.buffers.queries.add(r * stride + at))) };
+    for (sums, &x) in sums.iter_mut().zip(&x) {
+        *sums = each!(x; R, r => s.fma(q[r], x, sums[r]));
     }
 }
 
@@ -351,8 +350,8 @@ pub(crate) struct Partial {
 
 impl Partial {
     /// Floats of one, for values of `dv` dimensions.
-    pub fn len(dv: usize, lanes: usize) -> Option<usize> {
-        rows_len(dv, lanes)?.checked_add(2 * lanes)
+    pub const fn len(dv: usize, lanes: usize) -> Option<usize> {
+        some!(rows_len(dv, lanes)).checked_add(2 * lanes)
     }
 
     /// In memory as long as [`len`](Self::len) says.
@@ -399,8 +398,8 @@ impl<S: Simd> Block<'_, S> {
         let this = self.as_partial();
         // SAFETY: both are as long as `Partial::len` says.
         unsafe {
-            let state = |partial: Partial| [s.load(partial.state), s.load(partial.state.add(S::LANES))];
-            let ([max, sum], [other_max, other_sum]) = (state(this), state(other));
+            let (max, sum) = (s.load(this.state), s.load(this.state.add(S::LANES)));
+            let (other_max, other_sum) = (s.load(other.state), s.load(other.state.add(S::LANES)));
             let new = s.max(max, other_max);
             let finite = finite_max(s, new);
             let [factor, other_factor] = each!(new; 2, i => math::exp2(s, s.sub([max, other_max][i], finite)));
@@ -409,8 +408,9 @@ impl<S: Simd> Block<'_, S> {
             let mut factors = [[0.0_f32; MAX_LANES]; 2];
             s.store(factors[0].as_mut_ptr(), factor);
             s.store(factors[1].as_mut_ptr(), other_factor);
-            for row in 0..self.pairs.len() {
-                let [factor, other_factor] = [s.splat(factors[0][row]), s.splat(factors[1][row])];
+            for (row, (&factor, &other_factor)) in factors[0].iter().zip(&factors[1]).enumerate().take(self.pairs.len())
+            {
+                let [factor, other_factor] = [s.splat(factor), s.splat(other_factor)];
                 for at in (row * stride..(row + 1) * stride).step_by(S::LANES) {
                     let x = s.mul(s.load(other.output.add(at)), other_factor);
                     s.store(this.output.add(at), s.fma(s.load(this.output.add(at)), factor, x));

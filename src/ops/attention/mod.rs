@@ -15,11 +15,12 @@ use crate::element::Element;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::kernel::attention::head::{Problem, Results, Ring, Stored};
-use crate::kernel::attention::{self as kernel, BUFFERS, buffer_lens};
+use crate::kernel::attention::{self as kernel, BUFFERS, buffer_lens, default_keys};
 use crate::kernel::gemv::gemv;
 use crate::kernel::map::Scale;
 use crate::ops::same;
 use crate::scratch;
+use crate::simd::Level;
 use crate::view::{MatMut, MatRef, Matrix};
 
 impl Engine<'_> {
@@ -36,9 +37,13 @@ impl Engine<'_> {
     /// The lengths of the buffers.
     fn attention_lens(&self, attention: &Attention<'_>) -> Result<[usize; BUFFERS]> {
         attention.check_options()?;
-        let overflow = Error::Overflow { arg: "attention" };
         let keys = attention.keys_to_a_block(self.level());
-        buffer_lens(self.level(), &attention.heads, keys, self.threads()).ok_or(overflow)
+        let dims = [attention.heads.d, attention.heads.dv];
+        let overflow = Error::Overflow { arg: "attention" };
+        let lens = buffer_lens(self.level(), dims, keys, self.threads()).ok_or(overflow)?;
+        // Here, so that the call refuses what the query does before it looks at shapes.
+        scratch::bytes(lens)?;
+        Ok(lens)
     }
 
     /// Attention, head by head: `q` is `n_q x (heads * head_dim)`, `k` is `n_k x (kv_heads * head_dim)`, `v` is
@@ -101,6 +106,7 @@ impl Engine<'_> {
         if !matches!(attention.sequences, Sequences::One) {
             return Err(Error::Value { arg: "sequences" });
         }
+        attention.check_options()?;
         same("cache", attention.heads.kv, cache.heads())?;
         self.attend(attention, q.into(), cache.stored()?, out, None, scratch)
     }
@@ -153,6 +159,17 @@ impl Engine<'_> {
         let keys = out.len();
         self.softmax(MatMut::new(out, 1, keys)?);
         Ok(())
+    }
+}
+
+impl Attention<'_> {
+    /// [`Engine::attention_scratch`] at compile time, for one thread and the usual number of keys to a block; `usize::MAX` if it
+    /// does not fit in `usize`: no array is as long.
+    pub const fn scratch_len(head_dim: usize, value_dim: usize, level: Level) -> usize {
+        scratch::len_or_max(match buffer_lens(level, [head_dim, value_dim], default_keys(level), 1) {
+            Some(lens) => scratch::checked_bytes(lens),
+            None => None,
+        })
     }
 }
 

@@ -1,11 +1,79 @@
-//! Detection on x86-64 without the standard library.
+//! The levels of x86-64, and their detection without the standard library.
 //!
 //! Bits as in Intel's Software Developer's Manual, volume 2A (CPUID) and volume 1, section 15.2 (detection of AVX-512):
 //! an instruction set counts only if the CPU has it and the operating system saves its registers.
 
 use core::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
 
-use super::Kind;
+use super::Shape;
+use crate::simd::avx2::Avx2;
+use crate::simd::avx512::Avx512;
+use crate::simd::{Bf16Dot, DotOp, Op, Scalar, Simd};
+
+/// The levels, each including those before it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub(super) enum Kind {
+    Scalar = 1,
+    Avx2,
+    Avx512,
+    Avx512Bf16,
+}
+
+impl Kind {
+    pub const ALL: &[Self] = &[Self::Scalar, Self::Avx2, Self::Avx512, Self::Avx512Bf16];
+    /// In the same order.
+    pub const NAMES: &[&str] = &["scalar", "avx2", "avx512", "avx512bf16"];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+            Self::Avx512Bf16 => "avx512bf16",
+        }
+    }
+
+    /// The best level of this CPU.
+    pub fn probe() -> Self {
+        // Bare metal: nobody may have switched the vector state on. SGX: CPUID traps. Miri: no CPU to ask.
+        let must_not_ask = cfg!(any(target_os = "none", target_env = "sgx", miri));
+        if must_not_ask || built_for() == Self::Avx512Bf16 { built_for() } else { classify(CpuBits::read()) }
+    }
+
+    pub const fn shape(self) -> Shape {
+        match self {
+            Self::Scalar => Shape::of::<Scalar>(),
+            Self::Avx2 => Shape::of::<Avx2>(),
+            Self::Avx512 | Self::Avx512Bf16 => Shape::of::<Avx512<false>>(),
+        }
+    }
+
+    /// # Safety
+    /// The CPU has this level.
+    #[inline]
+    pub unsafe fn dispatch<O: Op>(self, op: O) -> O::Out {
+        match self {
+            Self::Scalar => Scalar.call(op),
+            // SAFETY: the caller's promise.
+            Self::Avx2 => unsafe { Avx2::new() }.call(op),
+            // SAFETY: the caller's promise.
+            Self::Avx512 | Self::Avx512Bf16 => unsafe { Avx512::<false>::new() }.call(op),
+        }
+    }
+
+    pub const fn has_bf16_dot(self) -> bool {
+        matches!(self, Self::Avx512Bf16)
+    }
+
+    /// # Safety
+    /// The CPU has this level.
+    #[inline]
+    pub unsafe fn dispatch_dot<O: DotOp>(self, op: O) -> Option<O::Out> {
+        // SAFETY: the caller's promise.
+        self.has_bf16_dot().then(|| unsafe { Avx512::<true>::new() }.call_dot(op))
+    }
+}
 
 /// Leaf 1, ecx.
 const FMA: u32 = 1 << 12;
@@ -31,13 +99,6 @@ struct CpuBits {
     leaf7_ebx: u32,
     leaf7_1_eax: u32,
     xcr0: u64,
-}
-
-/// The best level of this CPU.
-pub(super) fn probe() -> Kind {
-    // Bare metal: nobody may have switched the vector state on. SGX: CPUID traps. Miri: no CPU to ask.
-    let must_not_ask = cfg!(any(target_os = "none", target_env = "sgx", miri));
-    if must_not_ask || built_for() == Kind::Avx512Bf16 { built_for() } else { classify(CpuBits::read()) }
 }
 
 /// What the target features of this build promise.
@@ -156,6 +217,6 @@ mod tests {
             (true, _) => Kind::Avx2,
             _ => Kind::Scalar,
         };
-        assert_eq!(probe(), expected);
+        assert_eq!(Kind::probe(), expected);
     }
 }

@@ -1,5 +1,7 @@
 //! The dot product of bf16 pairs, where the CPU has it.
 
+#![allow(dead_code, reason = "not every architecture has a level with it")]
+
 use super::super::{Bf16Dot, DotOp};
 use super::*;
 

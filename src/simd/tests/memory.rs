@@ -162,13 +162,14 @@ every_level! {
 }
 
 /// Loads and tails that end where readable memory ends: one byte too far and the process dies.
-#[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
+#[cfg(all(target_os = "linux", target_pointer_width = "64", not(miri)))]
 mod edge {
     use core::ffi::{c_int, c_void};
 
     use super::*;
 
-    const PAGE: usize = 4096;
+    /// A multiple of every system's page.
+    const PAGE: usize = 1 << 16;
     const PROT_NONE: c_int = 0;
     const PROT_READ_WRITE: c_int = 3;
     const MAP_PRIVATE_ANONYMOUS: c_int = 0x22;

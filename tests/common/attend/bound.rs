@@ -1,10 +1,10 @@
 //! How far from the truth rounding may lead attention: derived from the method, term by term (Higham 2002, as in
 //! [`bound`](super::super::bound)).
 
+use super::super::bound::{self, ERF_OR_TANH, EXP, NARROWEST, SECOND_ORDER, TINY, U, gamma, softmax_sum};
+use super::super::oracle::{Mat, dot, dot_of_magnitudes};
 use super::form::{Form, Place, Span};
 use super::oracle::{Inputs, Outcome, softmax};
-use crate::common::bound::{self, ERF_OR_TANH, EXP, NARROWEST, SECOND_ORDER, TINY, U, gamma, softmax_sum};
-use crate::common::oracle::{Mat, dot, dot_of_magnitudes};
 
 /// The true result, and how far from it one may be.
 pub struct Truth {

@@ -1,7 +1,7 @@
 //! An option that has an element for each sequence, head, query and key, or shares it along some of these.
 
+use super::super::data::Rng;
 use super::form::Place;
-use crate::common::data::Rng;
 
 /// How the elements lie in memory.
 #[derive(Clone, Copy, Debug)]

@@ -4,11 +4,11 @@ use proptest::option::of;
 use proptest::prelude::*;
 use selfattn::Dtype;
 
+use super::super::data::{Rng, Values, dimension};
+use super::super::stored::{DTYPES, Stored};
 use super::Problem;
 use super::broadcast::{Broadcast, Layout};
 use super::form::{Form, Rows};
-use crate::common::data::{Rng, Values, dimension};
-use crate::common::stored::{DTYPES, Stored};
 
 /// What a problem is drawn with; the numbers follow from `seed`.
 #[derive(Clone, Debug)]

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use selfattn::{Attention, Bias, Mask, Sequences};
 
+use super::super::oracle::{Real, dot};
 use super::broadcast::Broadcast;
-use crate::common::oracle::{Real, dot};
 
 /// How the rows divide into sequences.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! Attention by definition: every logit, a softmax, a mean of values.
 
+use super::super::oracle::{Mat, Real};
 use super::form::{Form, Place, Span};
-use crate::common::oracle::{Mat, Real};
 
 /// The result, and the logarithm of the sum of exponentials for each query and head.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use half::{bf16, f16};
 use selfattn::{Element, MatRef};
 
 use crate::contestant::Info;
-use crate::data::{Buffer, random, spread, unit};
+use crate::data::{Buffer, random, rounding, spread, unit};
 use crate::error::Result;
 use crate::report::sizes;
 
@@ -79,15 +79,6 @@ impl Problem {
         let steps = if info.rounds_sums { (self.k as f64).sqrt() } else { 1.0 };
         let elements = self.scales.iter().zip(&self.expected);
         elements.map(|((sums, root), expected)| sum * sums + 8.0 * unit * (root * steps + expected.abs())).collect()
-    }
-}
-
-/// Half the distance of two numbers around 1; f32 is counted with the sums.
-fn rounding(dtype: &str) -> f64 {
-    match dtype {
-        "f16" => 2.0_f64.powi(-11),
-        "bf16" => 2.0_f64.powi(-8),
-        _ => 0.0,
     }
 }
 

@@ -44,12 +44,19 @@ pub fn new_representation(
     let (n, d) = (rows.rows(), rows.cols());
     let mut weights = similarities.to_vec();
     runner.engine().softmax(MatMut::new(&mut weights, n, n)?);
-    let mut new = vec![0.0; n * d];
-    let mut scratch = vec![0; parameter_free_scratch(runner.engine(), rows)?];
-    parameter_free(runner.engine(), rows, MatMut::new(&mut new, n, d)?, &mut scratch)?;
+    let new = new_rows(runner, rows)?;
     let pairs = rows.iter_rows().zip(new.chunks_exact(d));
     let cosine = pairs.map(|(old, new)| cosine(old, new)).collect::<selfattn::Result<_>>()?;
     Ok(ParameterFree { weights: square(&weights, n), cosine })
+}
+
+/// softmax(X X^T) X
+pub fn new_rows(runner: &Runner<'_, '_, '_>, rows: MatRef<'_>) -> Result<Vec<f32>> {
+    let (n, d) = (rows.rows(), rows.cols());
+    let mut new = vec![0.0; n * d];
+    let mut scratch = vec![0; parameter_free_scratch(runner.engine(), rows)?];
+    parameter_free(runner.engine(), rows, MatMut::new(&mut new, n, d)?, &mut scratch)?;
+    Ok(new)
 }
 
 /// The rows of an `n x n` matrix.

@@ -18,17 +18,17 @@ pub struct Focus {
 }
 
 /// A mean over heads, in the making.
-struct Mean {
-    weights: Vec<f32>,
-    rest: Vec<f32>,
+pub struct Mean {
+    pub weights: Vec<f32>,
+    pub rest: Vec<f32>,
 }
 
 impl Mean {
-    fn new(words: usize) -> Self {
+    pub fn new(words: usize) -> Self {
         Self { weights: vec![0.0; words * words], rest: vec![0.0; words] }
     }
 
-    fn add(&mut self, head: &WordAttention, heads: usize) {
+    pub fn add(&mut self, head: &WordAttention, heads: usize) {
         let scale = 1.0 / heads as f32;
         self.weights.iter_mut().zip(&head.weights).for_each(|(sum, x)| *sum += x * scale);
         self.rest.iter_mut().zip(&head.rest).for_each(|(sum, x)| *sum += x * scale);

@@ -5,6 +5,9 @@ mod fixed;
 mod heat;
 mod learned;
 mod nearness;
+mod neighbours;
+mod page;
+mod pictures;
 mod report;
 mod show;
 mod words;
@@ -17,10 +20,14 @@ use crate::error::{Failure, Result};
 use crate::input;
 use crate::model::Model;
 use crate::output::{print, print_json};
+use crate::picture::page::data::Page;
 use crate::run::with_runner;
 use crate::terminal::Terminal;
 use attention::Trace;
+pub use fixed::{similarities, square};
 use learned::Focus;
+use page::Study;
+use pictures::Pictures;
 use report::{Report, WordInfo};
 use words::Word;
 
@@ -36,11 +43,17 @@ pub struct Shown {
 
 pub fn run(args: &ExplainArgs) -> Result<()> {
     let text = input::whole(args.text.as_deref(), args.input.as_deref())?;
-    let (report, words) = with_runner(&args.model, &args.machine, &args.length, |model, runner| {
+    let pictures = Pictures::create(&args.pictures)?;
+    let (report, words, page) = with_runner(&args.model, &args.machine, &args.length, |model, runner| {
         explain(args, text.trim(), model, runner)
     })?;
+    let drawn = !pictures.is_empty();
+    pictures.write(&report, page.as_ref())?;
     if args.json {
         return print_json(&report);
+    }
+    if drawn {
+        return Ok(());
     }
     print(&show::text(&report, &words, args.k.get(), Terminal::stdout()))
 }
@@ -50,7 +63,7 @@ fn explain(
     text: &str,
     model: &Model,
     runner: &mut Runner<'_, '_, '_>,
-) -> Result<(Report, Vec<Word>)> {
+) -> Result<(Report, Vec<Word>, Option<Page>)> {
     let shown = shown(args, model)?;
     let tokens = model.tokenizer.encode(text, "the text")?;
     if let Some(from) = tokens.cut_from {
@@ -79,7 +92,9 @@ fn explain(
         contextual,
         from,
     };
-    Ok((report, words))
+    let study = Study { model, report: &report, words: &words, rows: &rows, trace: &trace };
+    let page = args.pictures.html.as_ref().map(|_| study.page(runner)).transpose()?;
+    Ok((report, words, page))
 }
 
 fn shown(args: &ExplainArgs, model: &Model) -> Result<Shown> {

@@ -12,9 +12,9 @@ use crate::error::{Failure, Result};
 use crate::model::Model;
 use crate::tokens::Tokens;
 /// A word before any sentence, and as a sentence of its own.
-struct Alone {
-    table: Vec<f32>,
-    hidden: Vec<f32>,
+pub struct Alone {
+    pub table: Vec<f32>,
+    pub hidden: Vec<f32>,
 }
 
 /// Compares every word, before (`rows`, from the word table) and after (`hidden`, one row a token), with the words
@@ -55,7 +55,7 @@ pub fn contextual(
 }
 
 /// Each word as its own sentence, all in one batch.
-fn alone(model: &Model, runner: &mut Runner<'_, '_, '_>, words: &[String]) -> Result<Vec<Alone>> {
+pub fn alone(model: &Model, runner: &mut Runner<'_, '_, '_>, words: &[String]) -> Result<Vec<Alone>> {
     let width = model.config.hidden_size;
     let encode = |word: &String| model.tokenizer.encode(word, &format!("the word {word:?}"));
     let tokens: Vec<Tokens> = words.iter().map(encode).collect::<Result<_>>()?;

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::args::Format;
 use crate::error::{Failure, Result};
 use npy::NpyWriter;
-use whole_file::WholeFile;
+pub use whole_file::WholeFile;
 
 /// Where vectors go, and how.
 pub enum Sink {
@@ -61,6 +61,17 @@ impl Sink {
             Self::JsonToFile(file) => file.commit(),
             Self::Npy(npy) => npy.finish(),
         }
+    }
+}
+
+/// Refuses one name for two outputs: the second would replace the first.
+pub fn distinct(paths: &[Option<&Path>]) -> Result<()> {
+    let named: Vec<&Path> = paths.iter().flatten().copied().filter(|path| *path != Path::new("/dev/null")).collect();
+    match (1..named.len()).find(|&i| named[..i].contains(&named[i])) {
+        Some(i) => {
+            Err(Failure::usage(format!("{} is named twice: give each output a file of its own", named[i].display())))
+        }
+        None => Ok(()),
     }
 }
 

@@ -61,7 +61,7 @@ fn create(path: &Path) -> io::Result<Inner> {
     if let Ok(data) = fs::metadata(&target) {
         file.as_file().set_permissions(data.permissions())?;
     }
-    interrupt::remove_when_interrupted(Some(file.path()))?;
+    interrupt::remove_when_interrupted(file.path())?;
     Ok(Inner::Temporary(BufWriter::new(file), target))
 }
 
@@ -83,8 +83,10 @@ fn commit(inner: Inner) -> io::Result<()> {
         Inner::Temporary(out, target) => {
             let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
             file.as_file().sync_all()?;
+            let temporary = file.path().to_owned();
             file.persist(&target).map_err(|error| error.error)?;
-            interrupt::remove_when_interrupted(None)
+            interrupt::is_in_place(&temporary);
+            Ok(())
         }
     }
 }
@@ -115,24 +117,32 @@ impl Seek for WholeFile {
 }
 
 /// Ctrl-C and `kill` end the program without running destructors: a thread waits for them and removes the temporary
-/// file first.
+/// files first.
 #[cfg(unix)]
 mod interrupt {
     use std::io;
     use std::path::{Path, PathBuf};
-    use std::sync::{Mutex, Once, PoisonError};
+    use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
     use signal_hook::consts::{SIGINT, SIGTERM};
     use signal_hook::iterator::Signals;
 
-    static TEMPORARY: Mutex<Option<PathBuf>> = Mutex::new(None);
+    static TEMPORARY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
     static THREAD: Once = Once::new();
 
-    pub fn remove_when_interrupted(path: Option<&Path>) -> io::Result<()> {
-        *TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner) = path.map(Path::to_owned);
+    fn temporary() -> MutexGuard<'static, Vec<PathBuf>> {
+        TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn remove_when_interrupted(path: &Path) -> io::Result<()> {
+        temporary().push(path.to_owned());
         let mut result = Ok(());
         THREAD.call_once(|| result = wait_for_signals());
         result
+    }
+
+    pub fn is_in_place(path: &Path) {
+        temporary().retain(|other| other != path);
     }
 
     fn wait_for_signals() -> io::Result<()> {
@@ -140,8 +150,8 @@ mod interrupt {
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
             for signal in &mut signals {
                 // Held to the end: no new file may appear between the removal and the end of the process.
-                let path = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some(path) = &*path {
+                let paths = temporary();
+                for path in &*paths {
                     // Nothing more can be done about a file that does not go.
                     let _ = std::fs::remove_file(path);
                 }
@@ -155,7 +165,9 @@ mod interrupt {
 
 #[cfg(not(unix))]
 mod interrupt {
-    pub fn remove_when_interrupted(_: Option<&std::path::Path>) -> std::io::Result<()> {
+    pub fn remove_when_interrupted(_: &std::path::Path) -> std::io::Result<()> {
         Ok(())
     }
+
+    pub fn is_in_place(_: &std::path::Path) {}
 }

@@ -1,0 +1,31 @@
+//! The model and the texts, and what the host says of them: made by the build script.
+
+use selfattn::weights::{Activation, EncoderConfig, Family};
+
+#[path = "texts.rs"]
+mod texts;
+pub use texts::{TEXTS, TOKENS};
+
+include!(concat!(env!("OUT_DIR"), "/model.rs"));
+
+/// Bytes at an address that any of their numbers may have.
+#[repr(C, align(16))]
+struct Aligned<T: ?Sized>(T);
+
+#[unsafe(link_section = ".weights")]
+static FILE: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/model.safetensors")));
+
+/// The weight file, in flash.
+pub fn weights() -> &'static [u8] {
+    &FILE.0
+}
+
+#[cfg(feature = "c")]
+#[unsafe(link_section = ".weights")]
+static FLOATS: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/model.f32")));
+
+/// The weights as f32 one after the other, for the plain C.
+#[cfg(feature = "c")]
+pub fn weights_f32() -> &'static [u8] {
+    &FLOATS.0
+}
