@@ -27,6 +27,11 @@ class Batch:
     words: torch.Tensor  # word to predict
 
 
+def partners(lexicon, one, two):
+    """Whether two words are of one field, and decide each other rather than mislead."""
+    return one.fields & two.fields and lexicon.compatible(one, two)
+
+
 class Batches:
     """Makes batches of a kind. `labels` gives the number of each sense; 0 is no sense."""
 
@@ -39,7 +44,7 @@ class Batches:
         # Not the held-out words: nothing may tie them to the word.
         self.sense_kin = {sense: [ids[noun] for noun in sense.train] for sense in lexicon.senses}
         self.field_names = list(lexicon.fields)
-        self.partners = {one: [two for two in lexicon.senses if one.fields & two.fields and lexicon.compatible(one, two)] for one in lexicon.senses}
+        self.partners = {one: [two for two in lexicon.senses if partners(lexicon, one, two)] for one in lexicon.senses}
 
     # Texts
 
@@ -105,7 +110,8 @@ class Batches:
             labels += [self.labels[sense.label] if sense else 0] + [0] * (len(pieces) - 1)
             kin = self.sense_kin[sense] if sense else self.field_kin[of] if of and alone else None
             kins += [kin] + [None] * (len(pieces) - 1)
-        ids, labels, kins = ids[: self.positions - 1] + [SEP], labels[: self.positions - 1] + [IGNORE], kins[: self.positions - 1] + [None]
+        most = self.positions - 1
+        ids, labels, kins = ids[:most] + [SEP], labels[:most] + [IGNORE], kins[:most] + [None]
         words = [IGNORE] * len(ids)
         for at in range(1, len(ids) - 1):
             if rng.random() < MASKED and ids[at] != UNK and len(ids) > 4:
@@ -120,7 +126,9 @@ class Batches:
 
     def collate(self, rows):
         length = max(len(ids) for ids, _, _ in rows)
-        pad = [(ids + [PAD] * (length - len(ids)), labels + [IGNORE] * (length - len(ids)), words + [IGNORE] * (length - len(ids))) for ids, labels, words in rows]
-        ids, labels, words = (torch.tensor(part) for part in zip(*pad))
+        ids, labels, words = (
+            torch.tensor([row + [filler] * (length - len(row)) for row in part])
+            for part, filler in zip(zip(*rows), (PAD, IGNORE, IGNORE))
+        )
         hidden = torch.zeros(ids.shape).masked_fill(ids == PAD, float("-inf"))[:, None, None, :]
         return Batch(ids, hidden, labels, words)

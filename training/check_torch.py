@@ -15,8 +15,17 @@ from tokens import CLS, SEP, Tokens
 
 def load(folder):
     config = json.loads((folder / "config.json").read_text())
-    sizes = Sizes(config["vocab_size"], len(config["id2label"]), config["hidden_size"], config["num_hidden_layers"], config["num_attention_heads"],
-                  config["intermediate_size"], config["max_position_embeddings"], config["type_vocab_size"], config["layer_norm_eps"])
+    sizes = Sizes(
+        vocab=config["vocab_size"],
+        labels=len(config["id2label"]),
+        hidden=config["hidden_size"],
+        layers=config["num_hidden_layers"],
+        heads=config["num_attention_heads"],
+        inner=config["intermediate_size"],
+        positions=config["max_position_embeddings"],
+        types=config["type_vocab_size"],
+        eps=config["layer_norm_eps"],
+    )
     model = Encoder(sizes).eval()
     tensors = load_file(folder / "model.safetensors")
     for name, parameter in published(model).items():
@@ -45,7 +54,7 @@ def main():
     model, labels = load(args.model)
     lexicon = Lexicon()
     tokens = Tokens(lexicon)
-    of_word = {sense.word: [at for at, label in enumerate(labels) if label.split(":")[0] == sense.word] for sense in lexicon.senses}
+    of_word = {word: [at for at, label in enumerate(labels) if label.split(":")[0] == word] for word in lexicon.words}
     for name, texts in test_set(lexicon):
         right = sum(labels[read(model, tokens, text, sense, True).argmax()] == sense.label for text, sense in texts)
         # With attention off only the senses of the word itself are asked for: otherwise it would be below guessing.

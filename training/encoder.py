@@ -71,7 +71,7 @@ class Encoder(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, ids, mask):
-        """Hidden states; `mask` is added to the scores, `batch x 1 x (1 or length) x length`: 0, or -inf for what is not to be seen."""
+        """Hidden states. `mask`, `batch x 1 x (1 or length) x length`, is added to the scores: -inf where nobody may look."""
         x = self.words(ids) + self.positions.weight[: ids.shape[1]] + self.types.weight[0]
         x = self.norm(x)
         for layer in self.layers:
@@ -93,8 +93,16 @@ def published(model):
         "classifier.weight": model.classifier.weight,
         "classifier.bias": model.classifier.bias,
     }
-    names = {"query": "attention.self.query", "key": "attention.self.key", "value": "attention.self.value", "mix": "attention.output.dense",
-             "mix_norm": "attention.output.LayerNorm", "inner": "intermediate.dense", "outer": "output.dense", "outer_norm": "output.LayerNorm"}
+    names = {
+        "query": "attention.self.query",
+        "key": "attention.self.key",
+        "value": "attention.self.value",
+        "mix": "attention.output.dense",
+        "mix_norm": "attention.output.LayerNorm",
+        "inner": "intermediate.dense",
+        "outer": "output.dense",
+        "outer_norm": "output.LayerNorm",
+    }
     for at, layer in enumerate(model.layers):
         for ours, name in names.items():
             module = getattr(layer, ours)

@@ -102,7 +102,8 @@ class Grammar:
     def filling(self, targets, words, topics):
         """Sentences of at least `words` words that decide nothing for the targets."""
         rng, parts = self.rng, []
-        avoid = set().union(*(self.lexicon.related[name] for target in targets for name in target.rivals | target.fields)) if targets else set()
+        near = {name for target in targets for name in target.rivals | target.fields}
+        avoid = set().union(*(self.lexicon.related[name] for name in near))
         free = [name for name in self.lexicon.fields if name not in avoid]
         about = rng.sample(free, 4)
         while words > 0:
@@ -155,7 +156,8 @@ class Choice:
         self.banned = set()
         for target in targets:
             # In the test only the target's own cue is new; other words are as in training.
-            self.banned |= target.wrong | set(target.held_out if grammar.split == "train" or target is not about else target.train)
+            own = grammar.split == "test" and target is about
+            self.banned |= target.wrong | set(target.train if own else target.held_out)
         self.partner_left = partner
         self.noun = None
 

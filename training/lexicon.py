@@ -78,7 +78,10 @@ class Lexicon:
         self.filler_verbs = verbs(data["filler"]["verb"])
         self.ordinary = {form for verb in self.filler_verbs for form in verb}.union(*self.filler.values())
         ambiguous = set(data["senses"])
-        self.fields = {name: Field(name, tuple(x["n"].split()), verbs(x["v"]), tuple(x["a"].split())) for name, x in data["fields"].items()}
+        self.fields = {
+            name: Field(name, tuple(x["n"].split()), verbs(x["v"]), tuple(x["a"].split()))
+            for name, x in data["fields"].items()
+        }
         for field in self.fields.values():
             assert not field.words() & ambiguous, f"{field.name} has ambiguous words: {field.words() & ambiguous}"
         self.related = self._related(data["related"]["groups"])

@@ -15,7 +15,8 @@ class Tokens:
     """Ids of words, by longest match from the left."""
 
     def __init__(self, lexicon):
-        words = lexicon.vocabulary() | {token for kinds in FRAMES.values() for split in kinds.values() for frame in split for token in frame.split()}
+        frames = [frame for kinds in FRAMES.values() for frames in kinds.values() for frame in frames]
+        words = lexicon.vocabulary() | {token for frame in frames for token in frame.split()}
         words = {word for word in words if word.isalpha() and not SLOT.fullmatch(word)}
         pairs = [pair for field in lexicon.fields.values() for pair in field.verbs] + list(lexicon.filler_verbs)
         forms = {past for base, past in pairs if past == regular(base)}
@@ -40,18 +41,43 @@ class Tokens:
         return self.cache[word]
 
     def tokenizer_json(self):
-        special = [{"id": at, "content": word, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True} for at, word in enumerate(SPECIAL)]
-        ends = [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "[SEP]", "type_id": 0}}]
-        return {
-            "version": "1.0", "truncation": None, "padding": None, "added_tokens": special,
-            "normalizer": {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "strip_accents": None, "lowercase": True},
-            "pre_tokenizer": {"type": "BertPreTokenizer"},
-            "post_processor": {"type": "TemplateProcessing", "single": ends,
-                               "pair": ends + [{"Sequence": {"id": "B", "type_id": 1}}, {"SpecialToken": {"id": "[SEP]", "type_id": 1}}],
-                               "special_tokens": {word: {"id": word, "ids": [SPECIAL.index(word)], "tokens": [word]} for word in ("[CLS]", "[SEP]")}},
-            "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
-            "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100, "vocab": self.ids},
+        template = {"type": "TemplateProcessing", "single": [_special("[CLS]"), _sequence("A", 0), _special("[SEP]")]}
+        template["pair"] = template["single"] + [_sequence("B", 1), _special("[SEP]", 1)]
+        template["special_tokens"] = {
+            word: {"id": word, "ids": [SPECIAL.index(word)], "tokens": [word]} for word in ("[CLS]", "[SEP]")
         }
+        plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+        return {
+            "version": "1.0",
+            "truncation": None,
+            "padding": None,
+            "added_tokens": [{"id": at, "content": word, **plain} for at, word in enumerate(SPECIAL)],
+            "normalizer": {
+                "type": "BertNormalizer",
+                "clean_text": True,
+                "handle_chinese_chars": True,
+                "strip_accents": None,
+                "lowercase": True,
+            },
+            "pre_tokenizer": {"type": "BertPreTokenizer"},
+            "post_processor": template,
+            "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
+            "model": {
+                "type": "WordPiece",
+                "unk_token": "[UNK]",
+                "continuing_subword_prefix": "##",
+                "max_input_chars_per_word": 100,
+                "vocab": self.ids,
+            },
+        }
+
+
+def _special(word, of=0):
+    return {"SpecialToken": {"id": word, "type_id": of}}
+
+
+def _sequence(name, of):
+    return {"Sequence": {"id": name, "type_id": of}}
 
 
 def split(word, known):

@@ -67,8 +67,9 @@ def train(model, batches, steps):
         old = shown.get(kind, (word_loss.item(), sense_loss.item(), right))
         shown[kind] = tuple(0.95 * before + 0.05 * now for before, now in zip(old, (word_loss.item(), sense_loss.item(), right)))
         if (step + 1) % 200 == 0:
-            parts = (f"{name}: words {words:.2f} senses {senses:.3f} right {share:.3f}" for name, (words, senses, share) in shown.items())
-            print(f"{step + 1:5}/{steps} {time.time() - start:5.0f} s, {time.process_time():5.0f} s CPU  " + "; ".join(parts), flush=True)
+            parts = (f"{name}: words {x:.2f} senses {y:.3f} right {z:.3f}" for name, (x, y, z) in shown.items())
+            times = f"{time.time() - start:5.0f} s, {time.process_time():5.0f} s CPU"
+            print(f"{step + 1:5}/{steps} {times}  {'; '.join(parts)}", flush=True)
 
 
 def main():
@@ -85,7 +86,8 @@ def main():
     names = label_names(lexicon)
     sizes = Sizes(vocab=len(tokens.vocabulary), labels=len(names))
     model = Encoder(sizes)
-    print(f"{len(lexicon.words)} words, {len(lexicon.senses)} senses, {sizes.vocab} entries, {sum(p.numel() for p in model.parameters())} parameters")
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    print(f"{len(lexicon.words)} words, {len(lexicon.senses)} senses, {sizes.vocab} entries, {parameters} parameters")
     labels = {name: at for at, name in enumerate(names)}
     batches = Batches(lexicon, tokens, Grammar(lexicon, random.Random(args.seed)), labels, sizes.positions)
     train(model, batches, args.steps)
