@@ -6,6 +6,8 @@ mod common;
 
 #[path = "cli/bench.rs"]
 mod bench;
+#[path = "cli/built_in.rs"]
+mod built_in;
 #[path = "cli/embed.rs"]
 mod embed;
 #[path = "cli/errors.rs"]

@@ -37,7 +37,7 @@ impl<'w> Tensors<'_, 'w> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Linear<'w> {
     pub weights: Weights<'w>,
-    bias: Matrix<'w>,
+    pub bias: Matrix<'w>,
 }
 
 /// What a linear layer does besides its own weights.

@@ -153,7 +153,7 @@ impl Shape<'_> {
     }
 
     /// The shape as a matrix: a vector is one row. `None` for other ranks than 1 and 2.
-    pub(super) fn as_matrix(mut self) -> Option<[usize; 2]> {
+    pub(crate) fn as_matrix(mut self) -> Option<[usize; 2]> {
         match (self.next(), self.next(), self.next()) {
             (Some(cols), None, None) => Some([1, cols]),
             (Some(rows), Some(cols), None) => Some([rows, cols]),

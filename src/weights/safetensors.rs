@@ -113,12 +113,7 @@ impl<'a> SafeTensors<'a> {
         if got != Some(expected) {
             return Err(Error::TensorShape { tensor: name, expected, got: got.unwrap_or_default() });
         }
-        match tensor.dtype().compute() {
-            Some(Dtype::F32) => Ok(Matrix::F32(view::<f32>(tensor.data, rows, cols)?)),
-            Some(Dtype::F16) => Ok(Matrix::F16(view::<f16>(tensor.data, rows, cols)?)),
-            Some(Dtype::Bf16) => Ok(Matrix::Bf16(view::<bf16>(tensor.data, rows, cols)?)),
-            None => Err(Error::TensorType { tensor: name }),
-        }
+        tensor.matrix(rows, cols)?.ok_or(Error::TensorType { tensor: name })
     }
 
     fn entries(&self) -> Result<Entries<'a>> {
@@ -148,6 +143,16 @@ impl<'a> SafeTensors<'a> {
 }
 
 impl<'a> TensorInfo<'a> {
+    /// A view of the numbers, which must be `rows * cols`; `None` if the engine does not compute with their type.
+    pub(crate) fn matrix(&self, rows: usize, cols: usize) -> Result<Option<Matrix<'a>>> {
+        Ok(Some(match self.dtype().compute() {
+            Some(Dtype::F32) => Matrix::F32(view::<f32>(self.data, rows, cols)?),
+            Some(Dtype::F16) => Matrix::F16(view::<f16>(self.data, rows, cols)?),
+            Some(Dtype::Bf16) => Matrix::Bf16(view::<bf16>(self.data, rows, cols)?),
+            None => return Ok(None),
+        }))
+    }
+
     /// Its name, as the file writes it.
     pub fn name(&self) -> JsonStr<'a> {
         self.entry.name

@@ -50,17 +50,6 @@ fn a_model_that_is_not_there() {
     let embed = |model: &str| tiny.run(&["embed", "apple", "--model", model]);
     fails(&embed("nowhere"), 1, &["no model folder nowhere", "No such file", "scripts/get_minilm.py"]);
     fails(&embed("model/config.json"), 1, &["model/config.json is a file", "a model is a folder"]);
-    let none = run(tiny.command(&["embed", "apple"]).env_remove("SELFATTN_MODEL"), b"");
-    fails(&none, 2, &["no model", "--model DIR", "$SELFATTN_MODEL", "scripts/get_minilm.py"]);
-}
-
-#[test]
-fn the_default_place_is_looked_at_last() {
-    let tiny = Tiny::new();
-    fs::create_dir(tiny.path("models")).unwrap();
-    fs::rename(tiny.model(), tiny.path("models/all-MiniLM-L6-v2")).unwrap();
-    stdout(&run(tiny.command(&["embed", "apple"]).env_remove("SELFATTN_MODEL"), b""));
-    fails(&tiny.run(&["embed", "apple"]), 1, &["no model folder"]);
 }
 
 #[test]

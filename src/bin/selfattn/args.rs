@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 /// Sentence vectors, and what self-attention does to words, computed on this machine's CPU.
 ///
-/// A model is a folder as published for BERT-class encoders: config.json, tokenizer.json, model.safetensors. Nothing is
-/// downloaded and nothing leaves the machine.
+/// A small model of 2000 English words is inside the program. Any other is a folder as published for BERT-class encoders:
+/// config.json, tokenizer.json, model.safetensors. Nothing is downloaded and nothing leaves the machine.
 #[derive(Debug, Parser)]
 #[command(name = "selfattn", version, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Args {
@@ -18,13 +18,14 @@ pub struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
-  selfattn embed \"I love Apple Watch\" \"I love apple juice\"
-  selfattn similar \"where can I keep my money\" --in notes.txt
   selfattn explain \"I love Apple Watch\" --near juice,fruit,smart,technology,gadget
+  selfattn embed --model models/all-MiniLM-L6-v2 \"I love Apple Watch\" \"I love apple juice\"
+  selfattn similar \"where can I keep my money\" --in notes.txt
   selfattn bench
 
-The model is looked for in --model DIR, then $SELFATTN_MODEL, then ./models/all-MiniLM-L6-v2
-(`python3 scripts/get_minilm.py` puts it there).
+The model is that of --model DIR, or of $SELFATTN_MODEL, or the one inside the program. That one
+tells the senses of words; for sentence vectors, get a larger one: `python3 scripts/get_minilm.py`
+puts all-MiniLM-L6-v2 into ./models.
 
 Exit codes: 0 done, 1 it could not be done, 2 the command line makes no sense, 141 the reader of the output left.";
 
@@ -39,7 +40,8 @@ pub enum Command {
 /// Which model.
 #[derive(Debug, clap::Args)]
 pub struct ModelArgs {
-    /// The model's folder: config.json, tokenizer.json, model.safetensors [default: ./models/all-MiniLM-L6-v2]
+    /// The model's folder: config.json, tokenizer.json, model.safetensors [default: the
+    /// model inside the program]
     #[arg(long, value_name = "DIR", env = "SELFATTN_MODEL", hide_env_values = true)]
     pub model: Option<PathBuf>,
 }
@@ -156,7 +158,8 @@ pub struct SimilarArgs {
 ///
 /// (a) how similar the words are, by dot product; (b) the new representation softmax(X X^T) X, which has no parameters;
 /// (c) attention with the model's learned queries, keys and values, by layer and head; (d) what each word means in this
-/// text: how near it stands to words of your choice before (in the word table) and after (in its sentence).
+/// text: how near it stands to words of your choice before (in the word table) and after (in its sentence); (e) if the
+/// model tells senses, as the one inside the program does: which sense each ambiguous word has, and which word decided it.
 ///
 /// Words are shown whole, also where the model cuts them into pieces. Words, layers and heads are counted from 0.
 #[derive(Debug, clap::Args)]

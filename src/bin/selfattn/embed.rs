@@ -85,6 +85,10 @@ fn encode(texts: &[Text], source: &Source, model: &Model, progress: &mut Progres
         if let Some(from) = tokens.cut_from {
             progress.notice_cut(|| model.tokenizer.notice(&name, from));
         }
+        let unknown = model.tokenizer.unknown_words(&text.text, &tokens);
+        if !unknown.is_empty() {
+            progress.notice_unknown(|| model.tokenizer.notice_unknown(&name, &unknown));
+        }
         all.push(tokens);
     }
     Ok(all)

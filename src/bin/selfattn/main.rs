@@ -1,18 +1,20 @@
 //! `selfattn`: sentence vectors, nearest lines, the steps of self-attention made visible, and speed, from the command
 //! line.
 //!
-//! `args` says what can be asked for; `model` and `tokens` read a published model folder; `run` computes; one module a
-//! subcommand does the rest.
+//! `args` says what can be asked for; `model`, `labels` and `tokens` read a published model folder, or the one in `built_in`;
+//! `run` computes; one module a subcommand does the rest.
 
 #![deny(unsafe_code)]
 #![warn(clippy::undocumented_unsafe_blocks)]
 
 mod args;
 mod bench;
+mod built_in;
 mod embed;
 mod error;
 mod explain;
 mod input;
+mod labels;
 mod model;
 mod output;
 mod picture;

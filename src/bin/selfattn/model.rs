@@ -1,4 +1,4 @@
-//! A published model folder: found, mapped into memory, checked, bound to an encoder.
+//! A model, from a published folder or from inside the program: opened, checked, bound to an encoder.
 
 use std::fs::{self, File};
 use std::io;
@@ -6,15 +6,16 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
-use selfattn::block::{Encoder, Layer};
+use selfattn::block::{Encoder, Layer, TokenClassifier};
 use selfattn::weights::{EncoderConfig, SafeTensors};
 use selfattn::{Error, Level};
 
 use crate::args::{LengthArgs, ModelArgs};
+use crate::built_in;
 use crate::error::{Failure, Result, reason};
+use crate::labels::Labels;
 use crate::tokens::Tokenizer;
 
-const DEFAULT: &str = "models/all-MiniLM-L6-v2";
 const GET: &str = "`python3 scripts/get_minilm.py` gets a model into ./models";
 const TYPES: &str = "this program runs encoders of the types bert, distilbert, roberta, xlm-roberta and camembert";
 const CONFIG: &str = "config.json";
@@ -26,26 +27,52 @@ pub struct Model {
     pub name: String,
     pub config: EncoderConfig,
     pub tokenizer: Tokenizer,
+    /// Of a model that labels tokens.
+    pub labels: Option<Labels>,
     weights: Weights,
     weights_path: PathBuf,
 }
 
 impl Model {
-    /// Finds and opens the model folder.
+    /// Opens the model folder that was asked for, or else the model inside the program.
     pub fn open(args: &ModelArgs, length: &LengthArgs) -> Result<Self> {
-        let dir = folder(args.model.as_deref())?;
-        let config_path = dir.join(CONFIG);
-        let json = fs::read(&config_path).map_err(|error| cannot_open(&config_path, &error))?;
-        let config = EncoderConfig::from_json(&json).map_err(|error| in_words(&config_path, error))?;
-        let tokenizer_path = dir.join(TOKENIZER);
-        // The tokenizer's own reader does not tell a missing file from a broken one.
-        File::open(&tokenizer_path).map_err(|error| cannot_open(&tokenizer_path, &error))?;
-        let tokenizer = Tokenizer::open(&tokenizer_path, config.max_positions, length)?;
-        let weights_path = dir.join(WEIGHTS);
-        let weights = Weights::open(&weights_path)?;
+        match &args.model {
+            Some(dir) => Self::from_folder(dir, length),
+            None => Self::built_in(length),
+        }
+    }
+
+    fn from_folder(dir: &Path, length: &LengthArgs) -> Result<Self> {
+        check_folder(dir)?;
+        let read = |name| {
+            let path = dir.join(name);
+            fs::read(&path).map_err(|error| cannot_open(&path, &error))
+        };
+        let (config, tokenizer) = (read(CONFIG)?, read(TOKENIZER)?);
+        let weights = Weights::open(&dir.join(WEIGHTS))?;
         let name =
             dir.file_name().map_or_else(|| dir.display().to_string(), |name| name.to_string_lossy().into_owned());
-        Ok(Self { name, config, tokenizer, weights, weights_path })
+        Self::new(name, dir, [&config, &tokenizer], weights, length)
+    }
+
+    fn built_in(length: &LengthArgs) -> Result<Self> {
+        let files = [built_in::CONFIG, built_in::TOKENIZER];
+        let weights = Weights::BuiltIn(built_in::weights());
+        Self::new(built_in::NAME.to_owned(), Path::new(built_in::NAME), files, weights, length)
+    }
+
+    /// `dir` is where messages say the files are.
+    fn new(
+        name: String,
+        dir: &Path,
+        [config, tokenizer]: [&[u8]; 2],
+        weights: Weights,
+        length: &LengthArgs,
+    ) -> Result<Self> {
+        let labels = Labels::from_config(config);
+        let config = EncoderConfig::from_json(config).map_err(|error| in_words(&dir.join(CONFIG), error))?;
+        let tokenizer = Tokenizer::new(tokenizer, &dir.join(TOKENIZER), config.max_positions, length)?;
+        Ok(Self { name, config, tokenizer, labels, weights, weights_path: dir.join(WEIGHTS) })
     }
 
     /// Binds an encoder to the weights, prepacks them for `level`, and lends it to `work`.
@@ -64,6 +91,21 @@ impl Model {
         Ok(self.bind(&mut self.layers())?.word_table().dtype().name())
     }
 
+    /// What labels the tokens, with its labels, if the model has that.
+    pub fn classifier(&self) -> Result<Option<(TokenClassifier<'_>, &Labels)>> {
+        let Some(labels) = &self.labels else { return Ok(None) };
+        let tensors = SafeTensors::new(self.weights.bytes()).map_err(|error| in_words(&self.weights_path, error))?;
+        let classifier = TokenClassifier::bind(&tensors, self.config.hidden_size)
+            .map_err(|error| misfit(&self.weights_path, &error.to_string()))?;
+        match classifier {
+            Some(classifier) if classifier.labels() != labels.len() => Err(misfit(
+                &self.weights_path,
+                &format!("its classifier has {} labels, id2label {}", classifier.labels(), labels.len()),
+            )),
+            classifier => Ok(classifier.map(|classifier| (classifier, labels))),
+        }
+    }
+
     fn layers<'w>(&self) -> Vec<Layer<'w>> {
         vec![Layer::default(); self.config.layers]
     }
@@ -80,20 +122,9 @@ impl Model {
     }
 }
 
-/// The folder that was asked for, or the one that the README's first command makes.
-fn folder(asked: Option<&Path>) -> Result<PathBuf> {
-    let default = Path::new(DEFAULT);
-    let dir = match asked {
-        Some(dir) => dir,
-        None if default.is_dir() => default,
-        None => {
-            return Err(Failure::usage(format!(
-                "no model: give its folder with --model DIR or $SELFATTN_MODEL; {GET}"
-            )));
-        }
-    };
+fn check_folder(dir: &Path) -> Result<()> {
     match fs::metadata(dir) {
-        Ok(data) if data.is_dir() => Ok(dir.to_owned()),
+        Ok(data) if data.is_dir() => Ok(()),
         Ok(_) => Err(Failure::failed(format!(
             "{} is a file; a model is a folder with {CONFIG}, {TOKENIZER} and {WEIGHTS}",
             dir.display()
@@ -133,6 +164,7 @@ fn misfit(path: &Path, what: &str) -> Failure {
 
 /// The bytes of a weight file, its numbers aligned.
 enum Weights {
+    BuiltIn(&'static [u8]),
     Mapped(Mmap),
     /// A copy, from a place in the buffer where the numbers are aligned.
     Copied(Vec<u8>, Range<usize>),
@@ -161,6 +193,7 @@ impl Weights {
 
     fn bytes(&self) -> &[u8] {
         match self {
+            Self::BuiltIn(bytes) => bytes,
             Self::Mapped(map) => map,
             Self::Copied(copy, place) => &copy[place.clone()],
         }

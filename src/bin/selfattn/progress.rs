@@ -16,6 +16,7 @@ pub struct Progress {
     wanted: bool,
     texts: u64,
     cut: u64,
+    unknown: u64,
 }
 
 impl Progress {
@@ -28,7 +29,7 @@ impl Progress {
         };
         bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
         let wanted = io::stderr().is_terminal() && !results_on_terminal;
-        Self { bar, started: Instant::now(), wanted, texts: 0, cut: 0 }
+        Self { bar, started: Instant::now(), wanted, texts: 0, cut: 0, unknown: 0 }
     }
 
     /// So many more texts are done, and so many bytes read in all.
@@ -46,16 +47,28 @@ impl Progress {
     /// Says that a text was cut; after the first few, only counts.
     pub fn notice_cut(&mut self, notice: impl FnOnce() -> String) {
         self.cut += 1;
-        if self.cut <= NOTICES {
+        self.say(self.cut, notice);
+    }
+
+    /// Says which words of a text are unknown; after the first few texts, only counts.
+    pub fn notice_unknown(&mut self, notice: impl FnOnce() -> String) {
+        self.unknown += 1;
+        self.say(self.unknown, notice);
+    }
+
+    fn say(&self, count: u64, notice: impl FnOnce() -> String) {
+        if count <= NOTICES {
             self.bar.suspend(|| eprintln!("{}", notice()));
         }
     }
 
-    /// Takes the bar away, and tells the count of what was not said.
+    /// Takes the bar away, and tells the counts of what was not said.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
-        if self.cut > NOTICES {
-            eprintln!("selfattn: {} texts were cut in all", self.cut);
+        for (count, what) in [(self.cut, "were cut"), (self.unknown, "have unknown words")] {
+            if count > NOTICES {
+                eprintln!("selfattn: {count} texts {what} in all");
+            }
         }
     }
 }

@@ -37,6 +37,10 @@ pub fn run(args: &SimilarArgs) -> Result<()> {
         if let Some(from) = query.cut_from {
             eprintln!("{}", model.tokenizer.notice("the query", from));
         }
+        let unknown = model.tokenizer.unknown_words(&args.query, &query);
+        if !unknown.is_empty() {
+            eprintln!("{}", model.tokenizer.notice_unknown("the query", &unknown));
+        }
         let query = embed(runner, &[query])?;
         let mut best = Best { limit: args.k.get(), matches: Vec::new() };
         for_each_chunk(&mut source, model, runner, false, |chunk| {

@@ -1,5 +1,6 @@
 //! Text to tokens, by the model's own tokenizer.json.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use tokenizers::{Encoding, PostProcessor, PostProcessorWrapper, TruncationDirection};
@@ -35,10 +36,11 @@ impl Tokens {
 impl Tokenizer {
     /// Reads `tokenizer.json`. Its truncation and padding are left aside: they say how the model was once served, not
     /// what it can take.
-    pub fn open(path: &Path, positions: usize, length: &LengthArgs) -> Result<Self> {
+    /// `path` is what a message calls it.
+    pub fn new(json: &[u8], path: &Path, positions: usize, length: &LengthArgs) -> Result<Self> {
         let unreadable =
             |error| Failure::failed(format!("{} is not a tokenizer this program can read: {error}", path.display()));
-        let mut inner = tokenizers::Tokenizer::from_file(path).map_err(unreadable)?;
+        let mut inner = tokenizers::Tokenizer::from_bytes(json).map_err(unreadable)?;
         inner.with_padding(None);
         inner.with_truncation(None).map_err(unreadable)?;
         let processor = inner.get_post_processor().cloned();
@@ -99,6 +101,22 @@ impl Tokenizer {
         };
         let mut words: Vec<_> = vocabulary.iter().filter_map(|(token, &id)| Some((id, word(token)?))).collect();
         words.sort_unstable();
+        words
+    }
+
+    /// The notice for words that the vocabulary lacks.
+    pub fn notice_unknown(&self, name: &str, words: &[&str]) -> String {
+        format!("selfattn: {name} has words that the model does not know: {}", words.join(", "))
+    }
+
+    /// The words of `text` that the vocabulary lacks, in order, each once.
+    pub fn unknown_words<'t>(&self, text: &'t str, tokens: &Tokens) -> Vec<&'t str> {
+        let unknown = self.unknown();
+        let places = tokens.ids().iter().zip(tokens.encoding.get_offsets());
+        let places = places.filter(|(id, _)| Some(**id) == unknown).map(|(_, &(start, end))| start..end);
+        let mut words: Vec<&str> = places.filter_map(|place| text.get(place)).collect();
+        let mut seen = HashSet::new();
+        words.retain(|word| seen.insert(*word));
         words
     }
 

@@ -76,6 +76,24 @@ impl Trace {
         Ok(out)
     }
 
+    /// What one head gives from a word to each word.
+    pub fn word_row(
+        &self,
+        runner: &Runner<'_, '_, '_>,
+        layer: usize,
+        head: usize,
+        from: &Word,
+        words: &[Word],
+    ) -> Result<Vec<f32>> {
+        let mut mean = vec![0.0; self.tokens];
+        let mut row = vec![0.0; self.tokens];
+        for &token in &from.tokens {
+            self.token_row(runner, layer, head, token, &mut row)?;
+            mean.iter_mut().zip(&row).for_each(|(mean, x)| *mean += x / from.tokens.len() as f32);
+        }
+        Ok(words.iter().map(|word| word.tokens.iter().map(|&at| mean[at]).sum()).collect())
+    }
+
     /// The weights that one token gives to all.
     fn token_row(
         &self,

@@ -9,7 +9,9 @@ mod neighbours;
 mod page;
 mod pictures;
 mod report;
+mod senses;
 mod show;
+mod story;
 mod words;
 
 use selfattn::MatRef;
@@ -81,6 +83,7 @@ fn explain(
     let trace = Trace::record(runner, tokens.ids())?;
     let (attention, from) = learned::attention(runner, &trace, &words, shown, focus, args.k.get())?;
     let contextual = nearness::contextual(model, runner, &words, &rows, &trace.hidden, &args.near)?;
+    let senses = senses::senses(model, runner, &words, tokens.ids(), &trace)?;
     let report = Report {
         model: model.name.clone(),
         text: text.to_owned(),
@@ -90,6 +93,7 @@ fn explain(
         parameter_free,
         attention,
         contextual,
+        senses,
         from,
     };
     let study = Study { model, report: &report, words: &words, rows: &rows, trace: &trace };

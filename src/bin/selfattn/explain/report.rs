@@ -20,6 +20,8 @@ pub struct Report {
     pub attention: Attention,
     /// (d)
     pub contextual: Contextual,
+    /// (e) The words that have senses; null if the model knows of none.
+    pub senses: Option<Vec<Sense>>,
     /// Where the word of `--from` looks.
     pub from: Option<From>,
 }
@@ -99,6 +101,42 @@ pub struct Nearness {
     pub after: Vec<f32>,
     /// `after - before`
     pub change: Vec<f32>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Sense {
+    pub word: String,
+    pub index: usize,
+    /// As the model's config.json has it.
+    pub label: String,
+    pub sense: String,
+    pub probability: f32,
+    /// All senses of the word, likeliest first.
+    pub senses: Vec<SenseShare>,
+    /// The word that decided it, of those it looks at hardest. Null if it would be read the same without any of them.
+    pub decided_by: Option<Decided>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct SenseShare {
+    pub sense: String,
+    pub probability: f32,
+    /// When every token sees itself alone.
+    pub without_attention: f32,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Decided {
+    pub word: String,
+    pub index: usize,
+    /// Words from here to there: negative is before, positive after.
+    pub distance: i64,
+    /// What is left of the sense's probability when the word is made unknown.
+    pub probability_without: f32,
+    /// Where the look at it is hardest.
+    pub layer: usize,
+    pub head: usize,
+    pub weight: f32,
 }
 
 #[derive(Debug, Serialize)]

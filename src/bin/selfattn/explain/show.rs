@@ -7,17 +7,20 @@ use console::Style;
 
 use super::heat::Heat;
 use super::learned::links;
-use super::report::{Attention, Contextual, From, FromLayer, Link, Look, Nearness, Report};
+use super::report::{Attention, Contextual, From, FromLayer, Link, Look, Nearness, Report, Sense};
+use super::story;
 use super::words::Word;
 use super::{LONG, Shown};
 use crate::terminal::{Terminal, left, right, rounded, two};
 
 /// The whole report. `k` is how much to list where not all is shown.
 pub fn text(report: &Report, words: &[Word], k: usize, terminal: Terminal) -> String {
-    let view = View { report, words, names: words.iter().map(|word| word.text.clone()).collect(), k, terminal };
+    let names = words.iter().map(|word| word.text.clone()).collect();
+    let view = View { report, words, names, focus: story::focus(report), k, terminal };
     let mut parts = vec![view.head()];
     parts.extend(report.from.as_ref().map(|from| view.looks_from(from)));
     parts.extend([view.similarity(), view.parameter_free(), view.attention(), view.contextual()]);
+    parts.extend(report.senses.as_ref().map(|senses| view.senses(senses)));
     parts.join("\n")
 }
 
@@ -25,6 +28,8 @@ struct View<'a> {
     report: &'a Report,
     words: &'a [Word],
     names: Vec<String>,
+    /// The word that the steps are told for.
+    focus: usize,
     k: usize,
     terminal: Terminal,
 }
@@ -58,22 +63,25 @@ impl View<'_> {
     }
 
     fn similarity(&self) -> String {
-        let text = "The dot products of the words' rows in the word table: X X^T.";
+        let text = "Before attention a word is its row in the word table X. The dot product of two rows,\n\
+                    X X^T, is their score: large where they point the same way.";
         let matrix = &self.report.similarity;
         let body = if self.is_long() { self.strongest_pairs(matrix) } else { self.heat(matrix, None) };
         self.section("(a) How similar are the words?", text) + &body
     }
 
     fn parameter_free(&self) -> String {
-        let text = "Softmax makes weights of each row of (a); each word becomes the mean of all,\n\
-                    so weighted: softmax(X X^T) X. Nothing is learned here.";
+        let text = "Softmax turns each row of scores into weights that add up to 1. Each word becomes the\n\
+                    mean of all words, so weighted: softmax(X X^T) X. Nothing is learned here, so each\n\
+                    word mostly finds itself.";
         let step = &self.report.parameter_free;
         let title = "(b) A new representation without parameters";
         if self.is_long() {
             return self.section(title, text) + &self.strongest_pairs(&step.weights);
         }
         let text = format!("{text}\nLast column: the cosine of the word's old vector and its new one.");
-        self.section(title, &text) + &self.heat(&step.weights, Some(("cosine", &step.cosine)))
+        let heat = self.heat(&step.weights, Some(("cosine", &step.cosine)));
+        self.section(title, &text) + &heat + &story::new_representation(self.report, self.focus)
     }
 
     fn attention(&self) -> String {
@@ -83,9 +91,12 @@ impl View<'_> {
             None => format!("the mean of its {heads} heads"),
         };
         let text = format!(
-            "Layer {layer} of 0 to {}, {which}: softmax(Q K^T / sqrt(d)).\n\
-             Each row shows what the word takes from the others. rest: from [CLS], [SEP] and\n\
-             punctuation, where heads look that find nothing of theirs.",
+            "Three learned matrices make of each word a query (what it looks for), a key (what it\n\
+             offers) and a value (what it hands over). The scores are now of queries with keys, so\n\
+             a word can look for others than its like: softmax(Q K^T / sqrt(d)) V.\n\
+             Layer {layer} of 0 to {}, {which}: each row shows what the word takes\n\
+             from the others. rest: from [CLS], [SEP] and punctuation, where heads look that find\n\
+             nothing of theirs.",
             layers - 1
         );
         let body = if self.is_long() {
@@ -94,7 +105,8 @@ impl View<'_> {
             self.heat(weights, Some(("rest", rest)))
         };
         let title = "(c) Attention with learned queries, keys and values";
-        self.section(title, &text) + &body + &self.heads(Shown { layer: *layer, head: *head })
+        let hardest = story::hardest_look(self.report, self.focus).unwrap_or_default();
+        self.section(title, &text) + &body + &self.heads(Shown { layer: *layer, head: *head }) + &hardest
     }
 
     /// One line for each head of the layer.
@@ -129,6 +141,13 @@ impl View<'_> {
         let text = "Cosine to the words above the columns. before: between rows of the word table.\n\
                     after: between the word in this text and the other standing alone.";
         self.section(title, text) + &self.nearness_table(near, &order)
+    }
+
+    fn senses(&self, senses: &[Sense]) -> String {
+        let text = "What a layer on top reads off each word that has several senses, as probabilities; the\n\
+                    same when attention is off and each word sees itself alone; and the word that, made\n\
+                    unknown, would change it most.";
+        self.section("(e) Which sense each word has", text) + &story::senses(senses)
     }
 
     /// In a long text: the word of `--from`, then those that changed most, each spelling once.
