@@ -9,8 +9,6 @@ mod data;
 mod expected;
 #[path = "build/model.rs"]
 mod model;
-#[path = "build/random.rs"]
-mod random;
 #[path = "src/texts.rs"]
 #[allow(dead_code, reason = "scratch is planned by the firmware")]
 mod texts;

@@ -9,7 +9,6 @@ use selfattn::block::{Batch, Encoder, Layer};
 use selfattn::weights::{EncoderConfig, SafeTensors};
 use selfattn::{Engine, MatMut};
 
-use crate::random;
 use crate::texts::TEXTS;
 
 /// Writes `model.safetensors` and `model.rs`.
@@ -32,12 +31,13 @@ pub fn write(out: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// `config.json` and `model.safetensors` of the folder in `FIRMWARE_MODEL`, or random weights.
+/// The model that the command line carries as well.
+const MODEL: &str = "../../model";
+
+/// `config.json` and `model.safetensors` of the folder in `FIRMWARE_MODEL`, or of [`MODEL`].
 fn read() -> Result<(String, Vec<u8>), Box<dyn Error>> {
     println!("cargo:rerun-if-env-changed=FIRMWARE_MODEL");
-    let Some(folder) = env::var_os("FIRMWARE_MODEL").map(PathBuf::from) else {
-        return Ok((random::config(), random::weights()));
-    };
+    let folder = env::var_os("FIRMWARE_MODEL").map_or(PathBuf::from(MODEL), PathBuf::from);
     let (config, weights) = (folder.join("config.json"), folder.join("model.safetensors"));
     println!("cargo:rerun-if-changed={}\ncargo:rerun-if-changed={}", config.display(), weights.display());
     Ok((fs::read_to_string(config)?, fs::read(weights)?))
