@@ -77,11 +77,11 @@ test_target() {
             run_tests "$target" --features rayon --test minilm -- --include-ignored "${model_tests[@]}"
             check_tiles "$target" --features rayon
             # A core with NEON and nothing that came later.
-            cpu="qemu-aarch64 -cpu cortex-a53" run_tests "$target" --features rayon "${operations[@]}" "${models[@]}"
+            cpu="qemu-aarch64 -cpu cortex-a53" run_tests "$target" --features rayon "${operations[@]}" "${models[@]}" -- "${shorter[@]}"
             ;;
         # Weight files are little-endian, and refused.
-        s390x-*) run_tests "$target" --features std "${operations[@]}" --test big_endian ;;
-        *) run_tests "$target" --features std "${operations[@]}" "${models[@]}" ;;
+        s390x-*) run_tests "$target" --features std "${operations[@]}" --test big_endian -- "${shorter[@]}" ;;
+        *) run_tests "$target" --features std "${operations[@]}" "${models[@]}" -- "${shorter[@]}" ;;
     esac
     echo "<== $target: $((SECONDS - start)) s"
 }
@@ -92,8 +92,10 @@ models=(--test encoder --test weights)
 # Minutes for an emulator: every limit at which products are divided, in every type; several pools; the model in every form.
 skipped=(--skip sums_of_integers_are_exact --skip threads_do_not_change_a_bit)
 model_tests=(sentence_vectors)
+# Attention in every precision and by several pools: on one emulated CPU, not on all.
+shorter=(--skip precision:: --skip threads::)
 if [ "${SELFATTN_LONG:-0}" = 1 ]; then
-    skipped=() model_tests=()
+    skipped=() model_tests=() shorter=()
 fi
 
 read -ra targets <<<"${*:-$all}"
