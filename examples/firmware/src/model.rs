@@ -10,10 +10,12 @@ include!(concat!(env!("OUT_DIR"), "/model.rs"));
 
 /// Bytes at an address that any of their numbers may have.
 #[repr(C, align(16))]
-struct Aligned<T: ?Sized>(T);
+struct Aligned<const N: usize>([u8; N]);
 
+/// The bytes themselves, not a reference to them: those of a reference would stand among the other constants.
 #[unsafe(link_section = ".weights")]
-static FILE: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/model.safetensors")));
+static FILE: Aligned<{ include_bytes!(concat!(env!("OUT_DIR"), "/model.safetensors")).len() }> =
+    Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/model.safetensors")));
 
 /// The weight file, in flash.
 pub fn weights() -> &'static [u8] {
@@ -22,7 +24,8 @@ pub fn weights() -> &'static [u8] {
 
 #[cfg(feature = "c")]
 #[unsafe(link_section = ".weights")]
-static FLOATS: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/model.f32")));
+static FLOATS: Aligned<{ include_bytes!(concat!(env!("OUT_DIR"), "/model.f32")).len() }> =
+    Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/model.f32")));
 
 /// The weights as f32 one after the other, for the plain C.
 #[cfg(feature = "c")]
