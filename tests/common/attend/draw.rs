@@ -91,7 +91,7 @@ fn sights() -> impl Strategy<Value = Sight> {
     let limit = || prop_oneof![4 => dimension(150).boxed(), 1 => Just(usize::MAX).boxed()];
     let hidden = prop_oneof![(2_usize..9).prop_map(Hidden::Some), Just(Hidden::Blocks)];
     let window = [of(limit()), of(limit())];
-    let offset = prop_oneof![6 => Just(None), 3 => dimension(300).prop_map(Some), 1 => Just(Some(1 << 40))];
+    let offset = prop_oneof![6 => Just(None), 3 => dimension(300).prop_map(Some), 1 => Just(Some(usize::MAX >> 24))];
     (any::<bool>(), window, offset, of(hidden)).prop_map(|(causal, window, query_offset, mask)| Sight {
         causal,
         window,
