@@ -17,7 +17,7 @@ use crate::weights::{EncoderConfig, Names, Part, SafeTensors};
 /// use selfattn::weights::{EncoderConfig, SafeTensors};
 /// use selfattn::{Engine, MatMut};
 ///
-/// # fn read(_: &str) -> Vec<u8> { unimplemented!() }
+/// # fn read(_: &str) -> Vec<u8> { Vec::new() }
 /// let (config, weights) = (read("config.json"), read("model.safetensors"));
 /// let config = EncoderConfig::from_json(&config)?;
 /// let tensors = SafeTensors::new(&weights)?;

@@ -161,7 +161,7 @@ fn unescape(text: &str) -> Option<(char, usize)> {
     Some((c, 2))
 }
 
-/// Bytes of one `\uXXXX`.
+/// Bytes of an escape by code: a backslash, `u` and four hexadecimal digits.
 const UNIT: usize = 6;
 
 fn unescape_unicode(text: &str) -> Option<(char, usize)> {
