@@ -62,14 +62,11 @@ pub(crate) const SLOPE: usize = 4;
 
 /// The products of a block of queries with keys and with values, and the lines they keep.
 pub(crate) trait Products<S: Simd> {
-    /// Whether scores are multiplied by [`Block::factor`] on the way to their exponentials; else the queries have been.
-    const SCALED: bool;
-
-    /// Takes the queries, and clears the output.
+    /// Takes the queries, times [`Block::factor`], and clears the output.
     unsafe fn start(block: &Block<'_, S>);
     /// Scores of the segment into its lines, of which `line` is the first.
     unsafe fn scores(block: &Block<'_, S>, segment: &Segment, line: usize);
-    /// The output plus the segment's values times its exponentials; if `careful`, without those that are [`is_masked`].
+    /// The output plus the segment's values times its exponentials; if `careful`, without those that [are masked](Block::is_masked).
     unsafe fn accumulate(block: &Block<'_, S>, segment: &Segment, line: usize, careful: bool);
     /// The output times a factor for each lane of register `j`.
     unsafe fn rescale(block: &Block<'_, S>, j: usize, factor: S::F32);
@@ -97,7 +94,7 @@ impl<'a, S: Simd> Block<'a, S> {
         Self { s, width: sight.registers() * S::LANES, sight, head, pairs, keys, buffers }
     }
 
-    /// The factor that makes logits powers of two. Its sign is the queries' affair.
+    /// The factor of the queries that makes logits powers of two.
     #[inline(always)]
     pub fn factor(&self) -> f32 {
         self.head.heads.scale * core::f32::consts::LOG2_E
@@ -149,8 +146,8 @@ impl<'a, S: Simd> Block<'a, S> {
                     continue;
                 }
                 P::scores(self, &segment, line);
-                self.adjust::<P>(&segment, line);
-                self.top::<P>(&segment, line);
+                self.adjust(&segment, line);
+                self.top(&segment, line);
             }
             for j in 0..self.sight.registers() {
                 self.raise::<P>(j);
@@ -161,7 +158,7 @@ impl<'a, S: Simd> Block<'a, S> {
                     continue;
                 }
                 let careful = self.may_hide(&segment) && !self.values_are_finite(&segment);
-                self.exponentials::<P>(&segment, line, careful);
+                self.exponentials(&segment, line, careful);
                 P::accumulate(self, &segment, line, careful);
             }
         }
@@ -247,7 +244,7 @@ impl<'a, S: Simd> Block<'a, S> {
 
     /// The largest scores of the segment.
     #[inline(always)]
-    unsafe fn top<P: Products<S>>(&self, segment: &Segment, line: usize) {
+    unsafe fn top(&self, segment: &Segment, line: usize) {
         let s = self.s;
         let lines = segment.keys.len();
         for j in segment.registers.clone() {
@@ -262,7 +259,6 @@ impl<'a, S: Simd> Block<'a, S> {
                     top[0] = s.max(top[0], s.load(scores.add(i * self.width)));
                 }
                 let top = s.max(s.max(top[0], top[1]), s.max(top[2], top[3]));
-                let top = if P::SCALED { s.mul(top, s.splat(self.factor())) } else { top };
                 self.store(self.buffers.state, TOP, j, s.max(self.load(self.buffers.state, TOP, j), top));
             }
         }
@@ -292,7 +288,7 @@ impl<'a, S: Simd> Block<'a, S> {
 
     /// P^T = exp2(S^T - m), and the sums of it. If `careful`, what has no weight is marked as [`MASKED`].
     #[inline(always)]
-    unsafe fn exponentials<P: Products<S>>(&self, segment: &Segment, line: usize, careful: bool) {
+    unsafe fn exponentials(&self, segment: &Segment, line: usize, careful: bool) {
         let s = self.s;
         let lines = segment.keys.len();
         for j in segment.registers.clone() {
@@ -304,7 +300,7 @@ impl<'a, S: Simd> Block<'a, S> {
                 let whole = if careful { 0 } else { lines - lines % STEP };
                 for i in (0..whole).step_by(STEP) {
                     let x = each!(max; STEP, t => s.load(scores.add((i + t) * self.width)));
-                    let p = self.exp2::<P, STEP>(x, max);
+                    let p = math::exp2_bounded(s, each!(max; STEP, t => s.sub(x[t], max)));
                     for (t, p) in p.into_iter().enumerate() {
                         sum = s.add(sum, p);
                         s.store(scores.add((i + t) * self.width), p);
@@ -313,7 +309,7 @@ impl<'a, S: Simd> Block<'a, S> {
                 for i in whole..lines {
                     let at = scores.add(i * self.width);
                     let x = s.load(at);
-                    let [mut p] = self.exp2::<P, 1>([x], max);
+                    let [mut p] = math::exp2_bounded(s, [s.sub(x, max)]);
                     let masked = s.lt(x, s.splat(f32::MIN));
                     sum = s.add(sum, s.select(masked, s.splat(0.0), p));
                     if careful {
@@ -324,13 +320,6 @@ impl<'a, S: Simd> Block<'a, S> {
                 self.store(self.buffers.state, SUM, j, sum);
             }
         }
-    }
-
-    #[inline(always)]
-    fn exp2<P: Products<S>, const N: usize>(&self, x: [S::F32; N], max: S::F32) -> [S::F32; N] {
-        let s = self.s;
-        let x = if P::SCALED { each!(max; N, i => s.mul(x[i], s.splat(self.factor()))) } else { x };
-        math::exp2_bounded(s, each!(max; N, i => s.sub(x[i], max)))
     }
 
     /// Where an exponential was masked.

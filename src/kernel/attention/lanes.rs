@@ -33,13 +33,11 @@ pub(crate) const fn fetched_len(d: usize, keys: usize, rows: usize) -> Option<us
 }
 
 impl<S: Simd> Products<S> for Lanes {
-    const SCALED: bool = false;
-
     #[inline(always)]
     unsafe fn start(block: &Block<'_, S>) {
         // SAFETY: as for `Block::run`, here and in all that follows.
         unsafe {
-            turn_queries(block, block.factor());
+            turn_queries(block);
             clear_output(block);
         }
     }
@@ -149,9 +147,9 @@ unsafe fn accumulate_masked<S: Simd>(
     }
 }
 
-/// Turns the queries, times `factor`, into a panel; lanes without a query are zero.
+/// Turns the queries, times the factor, into a panel; lanes without a query are zero.
 #[inline(always)]
-pub(crate) unsafe fn turn_queries<S: Simd>(block: &Block<'_, S>, factor: f32) {
+unsafe fn turn_queries<S: Simd>(block: &Block<'_, S>) {
     let (s, d) = (block.s, block.head.heads.d);
     for j in 0..block.sight.registers() {
         let lanes = (block.pairs.len() - j * S::LANES).min(S::LANES);
@@ -163,7 +161,7 @@ pub(crate) unsafe fn turn_queries<S: Simd>(block: &Block<'_, S>, factor: f32) {
                 for_each_operand!(block.head.q, rows => turn_square(block, rows, j * S::LANES, [lanes, columns], p, to));
                 for i in 0..columns {
                     let line = to.add(i * block.width);
-                    s.store(line, s.mul(s.load(line), s.splat(factor)));
+                    s.store(line, s.mul(s.load(line), s.splat(block.factor())));
                 }
             }
         }
@@ -196,7 +194,7 @@ unsafe fn turn_square<S: Simd, E: Load>(
 }
 
 #[inline(always)]
-pub(crate) unsafe fn clear_output<S: Simd>(block: &Block<'_, S>) {
+unsafe fn clear_output<S: Simd>(block: &Block<'_, S>) {
     for line in 0..block.head.heads.dv {
         for j in 0..block.sight.registers() {
             // SAFETY: the output has `dv` lines.
@@ -206,7 +204,7 @@ pub(crate) unsafe fn clear_output<S: Simd>(block: &Block<'_, S>) {
 }
 
 #[inline(always)]
-pub(crate) unsafe fn rescale<S: Simd>(block: &Block<'_, S>, j: usize, factor: S::F32) {
+unsafe fn rescale<S: Simd>(block: &Block<'_, S>, j: usize, factor: S::F32) {
     for line in 0..block.head.heads.dv {
         // SAFETY: the output has `dv` lines.
         unsafe {
@@ -218,7 +216,7 @@ pub(crate) unsafe fn rescale<S: Simd>(block: &Block<'_, S>, j: usize, factor: S:
 
 /// Divides by the sums and turns the output back into rows.
 #[inline(always)]
-pub(crate) unsafe fn turn_output<S: Simd>(block: &Block<'_, S>, inverse: &[S::F32]) {
+unsafe fn turn_output<S: Simd>(block: &Block<'_, S>, inverse: &[S::F32]) {
     let (s, dv) = (block.s, block.head.heads.dv);
     let mut square = [0.0_f32; MAX_LANES * MAX_LANES];
     for (j, &inverse) in inverse.iter().enumerate().take(block.sight.registers()) {

@@ -1,6 +1,6 @@
 //! What is done to scores before the softmax: softcap, bias, ALiBi, masks. Lanes are queries, lines are keys.
 
-use super::block::{Block, PLACE, Products, SLOPE};
+use super::block::{Block, PLACE, SLOPE};
 use super::head::Slab;
 use super::place::{Segment, signed};
 use crate::kernel::pack::{MAX_LANES, transpose_block};
@@ -15,7 +15,7 @@ type Square = [f32; MAX_LANES * MAX_LANES];
 impl<S: Simd> Block<'_, S> {
     /// Makes the scores of a segment logits in powers of two, masked ones -inf.
     #[inline(always)]
-    pub unsafe fn adjust<P: Products<S>>(&self, segment: &Segment, line: usize) {
+    pub unsafe fn adjust(&self, segment: &Segment, line: usize) {
         // SAFETY: the segment's lines have been written; the tables are as large as the sizes say.
         unsafe {
             if let Some(cap) = self.head.terms.softcap {

@@ -35,11 +35,7 @@ pub(crate) const fn most_pairs(lanes: usize) -> usize {
 
 /// Floats of the queries and of the output: rows of whole registers.
 pub(crate) const fn rows_len(d: usize, lanes: usize) -> Option<usize> {
-    some!(padded(d, lanes)).checked_mul(most_pairs(lanes))
-}
-
-const fn padded(d: usize, lanes: usize) -> Option<usize> {
-    d.checked_next_multiple_of(lanes)
+    some!(d.checked_next_multiple_of(lanes)).checked_mul(most_pairs(lanes))
 }
 
 /// Calls `$body` with the constants `$R` bound to 1, 2, 4 or 8, at least `$rows` but no more than the level's pairs need, and `$C` to
@@ -47,7 +43,6 @@ const fn padded(d: usize, lanes: usize) -> Option<usize> {
 macro_rules! with_pairs {
     (@ $R:ident = $rows:literal, $C:ident => $body:expr) => {{
         const $R: usize = $rows;
-        #[allow(unused)]
         const $C: usize = SUMS / $R;
         $body
     }};
@@ -62,8 +57,6 @@ macro_rules! with_pairs {
 }
 
 impl<S: Simd> Products<S> for Rows {
-    const SCALED: bool = false;
-
     #[inline(always)]
     unsafe fn start(block: &Block<'_, S>) {
         let (s, d) = (block.s, block.head.heads.d);
@@ -95,7 +88,7 @@ impl<S: Simd> Products<S> for Rows {
         // SAFETY: the keys exist.
         unsafe {
             for_each_operand!(block.head.k.at(row, 0), k => {
-                with_pairs!(S, block.pairs.len(), R, C => scores::<S, _, R>(block, k, segment.keys.len(), line));
+                with_pairs!(S, block.pairs.len(), R, _C => scores::<S, _, R>(block, k, segment.keys.len(), line));
             });
         }
     }
