@@ -227,7 +227,7 @@ fn prefetch<S: Simd, E>(s: S, p: *const E, count: usize) {
 
 /// The sum of the lanes of each of `LANES` registers.
 #[inline(always)]
-fn sum_each<S: Simd>(s: S, partial: &[f32; MAX_LANES * MAX_LANES]) -> S::F32 {
+pub(super) fn sum_each<S: Simd>(s: S, partial: &[f32; MAX_LANES * MAX_LANES]) -> S::F32 {
     let mut turned = [0.0_f32; MAX_LANES * MAX_LANES];
     // SAFETY: both hold `LANES` rows of `LANES`.
     unsafe {

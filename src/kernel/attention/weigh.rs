@@ -1,0 +1,266 @@
+//! The weights of a block of queries: `exp(logit - lse)`, one block of keys after the other.
+//!
+//! Attention over values of no dimension leaves each query's maximum and sum, unless the caller has the logarithm of both; then
+//! the scores of each block of keys become weights, a line for each key, which are turned into rows or added up over the queries.
+
+use core::ops::Range;
+
+use super::block::{Block, Buffers, CHUNK, MAX, Products, STEP, SUM, reciprocal};
+use super::head::Head;
+use super::lanes::Lanes;
+use super::place::Segment;
+use super::rows::{Rows, sum_each};
+use crate::kernel::map::{self, load};
+use crate::kernel::pack::{MAX_LANES, transpose_block};
+use crate::kernel::softmax::finite_max;
+use crate::kernel::{Strided, each};
+use crate::simd::{Op, Simd, math};
+
+/// The largest exponent for [`math::exp2_bounded`]: there is a larger one only if the caller's sum is not that of these scores.
+const MOST: f32 = 16.0;
+
+/// A block of pairs of a query and a head, at least one and at most as many as a tile is wide. The pointers are valid over
+/// the sizes.
+pub(crate) struct View<'a> {
+    pub head: Head<'a>,
+    pub pairs: Range<usize>,
+    pub keys: usize,
+    pub buffers: Buffers,
+    /// A row for each query, a column for each head.
+    pub lse: Option<Strided>,
+    /// Whether rows are faster than lanes.
+    pub few: bool,
+}
+
+impl<'a> View<'a> {
+    #[inline(always)]
+    fn block<S: Simd>(self, s: S) -> Block<'a, S> {
+        Block::new(s, self.head, self.pairs, self.keys, self.buffers)
+    }
+}
+
+/// Whether the level ever takes the way of few queries: where it does not, that is not linked.
+#[inline(always)]
+fn has_rows<S: Simd>() -> bool {
+    S::NV * S::LANES > 4
+}
+
+/// Takes the queries, and leaves for each what [`Turn`] needs of the sum of its exponentials.
+pub(crate) struct Sums<'a>(pub View<'a>);
+
+impl Op for Sums<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (few, lse) = (self.0.few, self.0.lse);
+        let block = self.0.block(s);
+        // SAFETY: see `View`.
+        unsafe { if has_rows::<S>() && few { block.sums::<Rows>(lse) } else { block.sums::<Lanes>(lse) } }
+    }
+}
+
+/// The weights of some keys of a block, in the rows of `to`, `len` apart; after [`Sums`].
+pub(crate) struct Turn<'a> {
+    pub view: View<'a>,
+    pub keys: Range<usize>,
+    pub to: *mut f32,
+    pub len: usize,
+}
+
+impl Op for Turn<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let few = self.view.few;
+        let block = self.view.block(s);
+        // SAFETY: see `View`; there is a row of whole registers for each lane.
+        unsafe {
+            if has_rows::<S>() && few {
+                block.weigh::<Rows>(&self.keys)
+            } else {
+                block.weigh::<Lanes>(&self.keys)
+            }
+            block.turn(self.keys.len(), self.to, self.len);
+        }
+    }
+}
+
+/// Adds the weights of all pairs to `out`, of which the first element is that of the first key.
+pub(crate) struct AddUp<'a> {
+    pub view: View<'a>,
+    pub keys: Range<usize>,
+    pub out: *mut f32,
+}
+
+impl Op for AddUp<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (few, lse) = (self.view.few, self.view.lse);
+        let block = self.view.block(s);
+        // SAFETY: see `View`; no other task writes these elements.
+        unsafe {
+            if has_rows::<S>() && few {
+                block.add_up::<Rows>(lse, self.keys, self.out);
+            } else {
+                block.add_up::<Lanes>(lse, self.keys, self.out);
+            }
+        }
+    }
+}
+
+impl<S: Simd> Block<'_, S> {
+    /// Leaves each query's maximum, and the inverse of its sum.
+    ///
+    /// # Safety
+    /// As [`run`](Self::run), here and below.
+    #[inline(always)]
+    unsafe fn sums<P: Products<S>>(&self, lse: Option<Strided>) {
+        // SAFETY: the same contract; the state has these lines.
+        unsafe {
+            self.start::<P>(true);
+            match lse {
+                Some(lse) => self.take_sums(lse),
+                None => self.walk::<P>(self.sight.keys()),
+            }
+            for j in 0..self.sight.registers() {
+                let inverse = reciprocal(self.s, self.load(self.buffers.state, SUM, j));
+                self.store(self.buffers.state, SUM, j, inverse);
+            }
+        }
+    }
+
+    /// The sums of which the caller has the logarithms.
+    unsafe fn take_sums(&self, lse: Strided) {
+        for lane in 0..self.pairs.len() {
+            let (query, head) = self.pair(lane);
+            // SAFETY: there is a logarithm for each query and head, and the state has these lines.
+            unsafe {
+                let [max, sum] = max_and_sum(*lse.at(query, head).ptr);
+                self.buffers.state.add(MAX * self.width + lane).write(max);
+                self.buffers.state.add(SUM * self.width + lane).write(sum);
+            }
+        }
+    }
+
+    /// Makes the lines of some keys of a block weights: exactly 0 where a key is masked.
+    #[inline(always)]
+    unsafe fn weigh<P: Products<S>>(&self, keys: &Range<usize>) {
+        let whole = Segment { keys: keys.clone(), registers: 0..self.sight.registers(), whole: true };
+        // SAFETY: the keys exist, and a line for each.
+        unsafe {
+            if self.head.mask.is_some() || self.sight.segments(keys.clone(), CHUNK).next() != Some(whole) {
+                // What no one sees is not computed.
+                for at in (0..keys.len() * self.width).step_by(S::LANES) {
+                    self.s.store(self.buffers.scores.add(at), self.s.splat(0.0));
+                }
+            }
+            for segment in self.sight.segments(keys.clone(), CHUNK) {
+                let line = segment.keys.start - keys.start;
+                if !self.is_hidden(&segment) {
+                    P::scores(self, &segment, line);
+                    self.adjust(&segment, line);
+                    self.divide(&segment, line);
+                }
+            }
+        }
+    }
+
+    /// Scores to weights.
+    #[inline(always)]
+    unsafe fn divide(&self, segment: &Segment, line: usize) {
+        let lines = segment.keys.len();
+        for j in segment.registers.clone() {
+            // SAFETY: the segment's lines have been written.
+            unsafe {
+                for i in (0..lines - lines % STEP).step_by(STEP) {
+                    self.divide_lines::<STEP>(line + i, j);
+                }
+                for i in lines - lines % STEP..lines {
+                    self.divide_lines::<1>(line + i, j);
+                }
+            }
+        }
+    }
+
+    /// Register `j` of `N` lines.
+    #[inline(always)]
+    unsafe fn divide_lines<const N: usize>(&self, line: usize, j: usize) {
+        let s = self.s;
+        // SAFETY: the lines have been written, and the state.
+        unsafe {
+            let max = finite_max(s, self.load(self.buffers.state, MAX, j));
+            let inverse = self.load(self.buffers.state, SUM, j);
+            let x = each!(max; N, t => self.load(self.buffers.scores, line + t, j));
+            // The order matters, here and below: `min` returns its second operand when either is NaN.
+            let p = math::exp2_bounded(s, each!(max; N, t => s.min(s.splat(MOST), s.sub(x[t], max))));
+            for (t, p) in p.into_iter().enumerate() {
+                let p = s.min(s.splat(1.0), s.mul(p, inverse));
+                let p = s.select(s.lt(x[t], s.splat(f32::MIN)), s.splat(0.0), p);
+                self.store(self.buffers.scores, line + t, j, p);
+            }
+        }
+    }
+
+    /// The lines of `count` keys as rows of `to`, one for each lane.
+    #[inline(always)]
+    unsafe fn turn(&self, count: usize, to: *mut f32, len: usize) {
+        for j in 0..self.sight.registers() {
+            for i in (0..count).step_by(S::LANES) {
+                let size = [(count - i).min(S::LANES), S::LANES];
+                let from = self.at(self.buffers.scores, i, j).cast_const();
+                // SAFETY: the lines exist, and the rows over whole registers.
+                unsafe { transpose_block(self.s, from, self.width, size, to.add(j * S::LANES * len + i), len) }
+            }
+        }
+    }
+
+    /// The weights of some keys, added up over the queries, to `out`, which begins with the first key of all.
+    #[inline(always)]
+    unsafe fn add_up<P: Products<S>>(&self, lse: Option<Strided>, keys: Range<usize>, out: *mut f32) {
+        // SAFETY: the same contract.
+        unsafe {
+            self.sums::<P>(lse);
+            for keys in self.head.blocks(keys, self.keys) {
+                self.weigh::<P>(&keys);
+                self.add_lines(keys.len(), out.add(keys.start));
+            }
+        }
+    }
+
+    /// Adds the lanes of each of `count` lines to an element of `out`.
+    #[inline(always)]
+    unsafe fn add_lines(&self, count: usize, out: *mut f32) {
+        let s = self.s;
+        let last = self.sight.registers() - 1;
+        let is_pair = s.lt(s.iota(), s.splat((self.pairs.len() - last * S::LANES) as f32));
+        let mut sums = [0.0_f32; MAX_LANES * MAX_LANES];
+        for start in (0..count).step_by(S::LANES) {
+            let lines = (count - start).min(S::LANES);
+            // SAFETY: the lines have been written, and there is an element for each.
+            unsafe {
+                for i in 0..lines {
+                    let x = self.load(self.buffers.scores, start + i, last);
+                    let mut sum = s.select(is_pair, x, s.splat(0.0));
+                    for j in 0..last {
+                        sum = s.add(sum, self.load(self.buffers.scores, start + i, j));
+                    }
+                    s.store(sums.as_mut_ptr().add(i * S::LANES), sum);
+                }
+                let to = out.add(start);
+                map::store(s, to, lines, s.add(load(s, to.cast_const(), lines), sum_each(s, &sums)));
+            }
+        }
+    }
+}
+
+/// A maximum in powers of two and a sum of exponentials relative to it whose logarithm is `lse`. The maximum is that logarithm
+/// itself, in the other base; what its rounding loses is in the sum.
+fn max_and_sum(lse: f32) -> [f32; 2] {
+    if lse == f32::NEG_INFINITY {
+        return [lse, 0.0];
+    }
+    let exact = f64::from(lse) * core::f64::consts::LOG2_E;
+    let max = exact as f32;
+    [max, libm::exp2f((exact - f64::from(max)) as f32)]
+}
