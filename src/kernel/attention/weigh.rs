@@ -1,12 +1,12 @@
 //! The weights of a block of queries: `exp(logit - lse)`, one block of keys after the other.
 //!
-//! Attention over values of no dimension leaves each query's maximum and sum, unless the caller has the logarithm of both; then
-//! the scores of each block of keys become weights, a line for each key, which are turned into rows or added up over the queries.
+//! Attention over values of no dimension leaves each query's maximum and sum in the state, unless the caller has their logarithm.
+//! Then the scores of each block of keys become weights, a line for each key, which are turned into rows or added up.
 
 use core::ops::Range;
 
-use super::block::{Block, Buffers, CHUNK, MAX, Products, STEP, SUM, reciprocal};
-use super::head::Head;
+use super::Pairs;
+use super::block::{Block, CHUNK, MAX, Products, STEP, SUM, reciprocal};
 use super::lanes::Lanes;
 use super::place::Segment;
 use super::rows::{Rows, sum_each};
@@ -19,23 +19,66 @@ use crate::simd::{Op, Simd, math};
 /// The largest exponent for [`math::exp2_bounded`]: there is a larger one only if the caller's sum is not that of these scores.
 const MOST: f32 = 16.0;
 
-/// A block of pairs of a query and a head, at least one and at most as many as a tile is wide. The pointers are valid over
-/// the sizes.
-pub(crate) struct View<'a> {
-    pub head: Head<'a>,
-    pub pairs: Range<usize>,
-    pub keys: usize,
-    pub buffers: Buffers,
-    /// A row for each query, a column for each head.
-    pub lse: Option<Strided>,
-    /// Whether rows are faster than lanes.
+/// Takes the queries, and sums of which the caller has the logarithms: a row for each query, a column for each head.
+pub(crate) struct Given<'a> {
+    pub pairs: Pairs<'a>,
     pub few: bool,
+    pub lse: Strided,
 }
 
-impl<'a> View<'a> {
+impl Op for Given<'_> {
+    type Out = ();
     #[inline(always)]
-    fn block<S: Simd>(self, s: S) -> Block<'a, S> {
-        Block::new(s, self.head, self.pairs, self.keys, self.buffers)
+    fn run<S: Simd>(self, s: S) {
+        let block = self.pairs.block(s);
+        // SAFETY: see `Pairs`; there is a logarithm for each query and head.
+        unsafe {
+            if has_rows::<S>() && self.few {
+                block.start::<Rows>(false)
+            } else {
+                block.start::<Lanes>(false)
+            }
+            block.take_sums(self.lse);
+        }
+    }
+}
+
+/// The weights of some keys, once the queries are taken and their sums known.
+pub(crate) struct Weigh<'a> {
+    pub pairs: Pairs<'a>,
+    pub few: bool,
+    pub keys: Range<usize>,
+    pub to: To,
+}
+
+/// What becomes of weights.
+#[derive(Clone, Copy)]
+pub(crate) enum To {
+    /// Rows that far apart, one for each lane, from the first of the keys on, which are those of one block.
+    Rows(*mut f32, usize),
+    /// Added up over the queries, to an element for each key of all.
+    Sums(*mut f32),
+}
+
+impl Op for Weigh<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let block = self.pairs.block(s);
+        for keys in block.head.blocks(self.keys, block.keys) {
+            // SAFETY: see `Pairs`; no other task writes there.
+            unsafe {
+                if has_rows::<S>() && self.few {
+                    block.weigh::<Rows>(&keys)
+                } else {
+                    block.weigh::<Lanes>(&keys)
+                }
+                match self.to {
+                    To::Rows(to, len) => block.turn(keys.len(), to, len),
+                    To::Sums(to) => block.add_up(keys.len(), to.add(keys.start)),
+                }
+            }
+        }
     }
 }
 
@@ -45,92 +88,11 @@ fn has_rows<S: Simd>() -> bool {
     S::NV * S::LANES > 4
 }
 
-/// Takes the queries, and leaves for each what [`Turn`] needs of the sum of its exponentials.
-pub(crate) struct Sums<'a>(pub View<'a>);
-
-impl Op for Sums<'_> {
-    type Out = ();
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let (few, lse) = (self.0.few, self.0.lse);
-        let block = self.0.block(s);
-        // SAFETY: see `View`.
-        unsafe { if has_rows::<S>() && few { block.sums::<Rows>(lse) } else { block.sums::<Lanes>(lse) } }
-    }
-}
-
-/// The weights of some keys of a block, in the rows of `to`, `len` apart; after [`Sums`].
-pub(crate) struct Turn<'a> {
-    pub view: View<'a>,
-    pub keys: Range<usize>,
-    pub to: *mut f32,
-    pub len: usize,
-}
-
-impl Op for Turn<'_> {
-    type Out = ();
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let few = self.view.few;
-        let block = self.view.block(s);
-        // SAFETY: see `View`; there is a row of whole registers for each lane.
-        unsafe {
-            if has_rows::<S>() && few {
-                block.weigh::<Rows>(&self.keys)
-            } else {
-                block.weigh::<Lanes>(&self.keys)
-            }
-            block.turn(self.keys.len(), self.to, self.len);
-        }
-    }
-}
-
-/// Adds the weights of all pairs to `out`, of which the first element is that of the first key.
-pub(crate) struct AddUp<'a> {
-    pub view: View<'a>,
-    pub keys: Range<usize>,
-    pub out: *mut f32,
-}
-
-impl Op for AddUp<'_> {
-    type Out = ();
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let (few, lse) = (self.view.few, self.view.lse);
-        let block = self.view.block(s);
-        // SAFETY: see `View`; no other task writes these elements.
-        unsafe {
-            if has_rows::<S>() && few {
-                block.add_up::<Rows>(lse, self.keys, self.out);
-            } else {
-                block.add_up::<Lanes>(lse, self.keys, self.out);
-            }
-        }
-    }
-}
-
 impl<S: Simd> Block<'_, S> {
-    /// Leaves each query's maximum, and the inverse of its sum.
+    /// Maxima and sums from the logarithms of the latter.
     ///
     /// # Safety
     /// As [`run`](Self::run), here and below.
-    #[inline(always)]
-    unsafe fn sums<P: Products<S>>(&self, lse: Option<Strided>) {
-        // SAFETY: the same contract; the state has these lines.
-        unsafe {
-            self.start::<P>(true);
-            match lse {
-                Some(lse) => self.take_sums(lse),
-                None => self.walk::<P>(self.sight.keys()),
-            }
-            for j in 0..self.sight.registers() {
-                let inverse = reciprocal(self.s, self.load(self.buffers.state, SUM, j));
-                self.store(self.buffers.state, SUM, j, inverse);
-            }
-        }
-    }
-
-    /// The sums of which the caller has the logarithms.
     unsafe fn take_sums(&self, lse: Strided) {
         for lane in 0..self.pairs.len() {
             let (query, head) = self.pair(lane);
@@ -190,7 +152,7 @@ impl<S: Simd> Block<'_, S> {
         // SAFETY: the lines have been written, and the state.
         unsafe {
             let max = finite_max(s, self.load(self.buffers.state, MAX, j));
-            let inverse = self.load(self.buffers.state, SUM, j);
+            let inverse = reciprocal(s, self.load(self.buffers.state, SUM, j));
             let x = each!(max; N, t => self.load(self.buffers.scores, line + t, j));
             // The order matters, here and below: `min` returns its second operand when either is NaN.
             let p = math::exp2_bounded(s, each!(max; N, t => s.min(s.splat(MOST), s.sub(x[t], max))));
@@ -215,22 +177,9 @@ impl<S: Simd> Block<'_, S> {
         }
     }
 
-    /// The weights of some keys, added up over the queries, to `out`, which begins with the first key of all.
-    #[inline(always)]
-    unsafe fn add_up<P: Products<S>>(&self, lse: Option<Strided>, keys: Range<usize>, out: *mut f32) {
-        // SAFETY: the same contract.
-        unsafe {
-            self.sums::<P>(lse);
-            for keys in self.head.blocks(keys, self.keys) {
-                self.weigh::<P>(&keys);
-                self.add_lines(keys.len(), out.add(keys.start));
-            }
-        }
-    }
-
     /// Adds the lanes of each of `count` lines to an element of `out`.
     #[inline(always)]
-    unsafe fn add_lines(&self, count: usize, out: *mut f32) {
+    unsafe fn add_up(&self, count: usize, out: *mut f32) {
         let s = self.s;
         let last = self.sight.registers() - 1;
         let is_pair = s.lt(s.iota(), s.splat((self.pairs.len() - last * S::LANES) as f32));

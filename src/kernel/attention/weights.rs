@@ -5,12 +5,11 @@ use core::ops::Range;
 
 use super::head::{Head, Heads, Problem, Results, Span};
 use super::place::Sight;
-use super::rows::most_pairs;
-use super::weigh::{AddUp, Sums, Turn, View};
-use super::{BUFFERS, Memory, is_small, parts, task_lens, within};
+use super::rows::{Partial, most_pairs};
+use super::weigh::{Given, To, Weigh};
+use super::{BUFFERS, Few, Memory, Pairs, is_small, parts, task_lens, within};
 use crate::engine::{Engine, div_ceil, div_rem};
 use crate::kernel::{Shared, Strided};
-use crate::scratch;
 use crate::simd::Level;
 use crate::view::{MatMut, MatRef};
 
@@ -42,11 +41,14 @@ pub(crate) struct Choice<'a> {
     pub lse: Option<MatRef<'a>>,
 }
 
-/// Floats of the buffers, as of attention; the last holds rows of weights.
-pub(crate) fn buffer_lens(level: Level, d: usize, keys: usize, threads: usize) -> Option<[usize; BUFFERS]> {
-    let [queries, scores, output, state, fetched] = scratch::for_threads(task_lens(level, [d, 0], keys), threads)?;
+/// The buffers of attention over values of no dimension, and rows of weights.
+pub(crate) const WEIGHTS_BUFFERS: usize = BUFFERS + 1;
+
+/// Their floats; `None` on overflow.
+pub(crate) fn buffer_lens(level: Level, d: usize, keys: usize, threads: usize) -> Option<[usize; WEIGHTS_BUFFERS]> {
+    let [queries, scores, output, state, fetched, partial] = super::buffer_lens(level, [d, 0], keys, threads)?;
     let rows = row_len(level, keys)?.checked_mul(level.tile().1)?;
-    Some([queries, scores, output, state, fetched, rows])
+    Some([queries, scores, output, state, fetched, partial, rows])
 }
 
 /// Floats of a row of weights: whole registers.
@@ -61,7 +63,7 @@ pub(crate) fn weights(
     engine: &Engine<'_>,
     choice: &Choice<'_>,
     spans: impl Iterator<Item = Span>,
-    memory: &mut [&mut [f32]; BUFFERS],
+    memory: &mut [&mut [f32]; WEIGHTS_BUFFERS],
     each: &mut dyn FnMut(AttentionWeights<'_>),
 ) {
     let Some(work) = Work::new(engine, choice, memory) else { return };
@@ -70,11 +72,9 @@ pub(crate) fn weights(
     for span in spans {
         for group in work.groups(&span, choice.heads.clone()) {
             for block in 0..group.blocks(&work) {
-                let seen = group.seen(&work, block);
-                work.level.dispatch(Sums(group.view(&work, 0, block)));
-                for keys in group.head.blocks(seen, choice.keys) {
-                    let view = group.view(&work, 0, block);
-                    work.level.dispatch(Turn { view, keys: keys.clone(), to: rows.as_mut_ptr(), len });
+                work.sums(&group, 0, block);
+                for keys in group.head.blocks(group.seen(&work, block), choice.keys) {
+                    work.weigh(&group, 0, block, keys.clone(), To::Rows(rows.as_mut_ptr(), len));
                     group.show(&work, &span, block, &keys, rows.chunks_exact(len), each);
                 }
             }
@@ -89,7 +89,7 @@ pub(crate) fn mass(
     choice: &Choice<'_>,
     spans: impl Iterator<Item = Span> + Clone + Sync,
     mut out: MatMut<'_>,
-    memory: &mut [&mut [f32]; BUFFERS],
+    memory: &mut [&mut [f32]; WEIGHTS_BUFFERS],
 ) {
     let Some(work) = Work::new(engine, choice, memory) else { return };
     let rows = out.rows();
@@ -126,7 +126,7 @@ struct Work<'a> {
 
 impl<'a> Work<'a> {
     /// `None` if the arguments do not fit each other.
-    fn new(engine: &Engine<'_>, choice: &'a Choice<'a>, memory: &mut [&mut [f32]; BUFFERS]) -> Option<Self> {
+    fn new(engine: &Engine<'_>, choice: &'a Choice<'a>, memory: &mut [&mut [f32]; WEIGHTS_BUFFERS]) -> Option<Self> {
         let (level, Heads { d, dv, count, .. }) = (engine.level(), *choice.problem.heads);
         let lens = buffer_lens(level, d, choice.keys, engine.threads());
         let n_q = choice.problem.q.rows();
@@ -138,10 +138,11 @@ impl<'a> Work<'a> {
             && choice.lse.is_none_or(|lse| lse.rows() == n_q && lse.cols() == count)
             && lens == Some(memory.each_ref().map(|part| part.len()));
         debug_assert!(fits, "ops check the sizes");
+        let [queries, scores, output, state, fetched, partial, _] = memory.each_mut().map(|part| part.as_mut_ptr());
         let memory = Memory {
-            all: memory.each_mut().map(|part| part.as_mut_ptr()),
+            all: [queries, scores, output, state, fetched, partial],
             lens: task_lens(level, [d, 0], choice.keys)?,
-            partial: 0,
+            partial: Partial::len(0, level.lanes())?,
             lanes: level.lanes(),
         };
         fits.then_some(Self { level, choice, memory })
@@ -149,16 +150,34 @@ impl<'a> Work<'a> {
 
     /// Some heads, those that share keys together, of the chosen queries of a sequence.
     fn groups(&self, span: &Span, heads: Range<usize>) -> impl Iterator<Item = Group<'a>> + use<'a> {
-        let (choice, span, mut left) = (self.choice, span.clone(), heads);
-        let queries = within(&choice.queries, span.queries.clone());
+        let (work, span, mut left) = (*self, span.clone(), heads);
+        let queries = within(&work.choice.queries, span.queries.clone());
         let queries = queries.start.saturating_sub(span.queries.start)..queries.end.saturating_sub(span.queries.start);
         core::iter::from_fn(move || {
-            let kv = div_rem(left.start, choice.problem.heads.group()).0;
-            let end = left.end.min((kv + 1) * choice.problem.heads.group());
+            let group = work.choice.problem.heads.group();
+            let kv = div_rem(left.start, group).0;
+            let end = left.end.min((kv + 1) * group);
             let heads = left.start..end;
             left.start = end;
-            (!heads.is_empty() && !queries.is_empty()).then(|| Group::new(choice, &span, kv, heads, &queries))
+            (!heads.is_empty() && !queries.is_empty()).then(|| Group::new(&work, &span, kv, heads, &queries))
         })
+    }
+
+    /// Takes the queries of a block, and leaves their maxima and sums in the task's memory.
+    fn sums(&self, group: &Group<'_>, task: usize, block: usize) {
+        let (pairs, few) = (group.block(self, task, block), group.few);
+        if let Some(lse) = group.lse {
+            self.level.dispatch(Given { pairs, few, lse });
+        } else if few {
+            let parts = 0..parts(group.head.n_k, self.choice.keys).len();
+            self.level.dispatch(Few { pairs, parts, seen: self.memory.partial(task) });
+        } else {
+            self.level.dispatch(pairs);
+        }
+    }
+
+    fn weigh(&self, group: &Group<'_>, task: usize, block: usize, keys: Range<usize>, to: To) {
+        self.level.dispatch(Weigh { pairs: group.block(self, task, block), few: group.few, keys, to });
     }
 
     /// Part `part[0]` of `part[1]` of the keys; `out` begins with the sequence's first.
@@ -169,7 +188,8 @@ impl<'a> Work<'a> {
             for block in 0..group.blocks(self) {
                 let keys = within(&group.seen(self, block), keys.clone().unwrap_or_default());
                 if !keys.is_empty() {
-                    self.level.dispatch(AddUp { view: group.view(self, task, block), keys, out });
+                    self.sums(&group, task, block);
+                    self.weigh(&group, task, block, keys, To::Sums(out));
                 }
             }
         }
@@ -183,12 +203,14 @@ struct Group<'a> {
     head: Head<'a>,
     /// Pairs of a query and one of the heads.
     pairs: Range<usize>,
+    /// Whether rows are faster than lanes.
+    few: bool,
     lse: Option<Strided>,
 }
 
 impl<'a> Group<'a> {
-    fn new(choice: &Choice<'a>, span: &Span, kv: usize, heads: Range<usize>, queries: &Range<usize>) -> Self {
-        let problem = choice.problem;
+    fn new(work: &Work<'a>, span: &Span, kv: usize, heads: Range<usize>, queries: &Range<usize>) -> Self {
+        let Work { level, choice: &Choice { problem, lse, .. }, .. } = *work;
         let nowhere = core::ptr::null_mut();
         let mut head = problem.head(span, kv, &Results { out: nowhere, out_stride: 0, lse: nowhere, lse_stride: 0 });
         let skipped = heads.start - head.first;
@@ -196,12 +218,14 @@ impl<'a> Group<'a> {
         head.q = head.q.at(0, skipped * problem.heads.d);
         head.bias = head.bias.map(|bias| bias.from_head(skipped));
         head.mask = head.mask.map(|mask| mask.from_head(skipped));
-        let lse = choice.lse.map(|lse| Strided::from_rows(&lse).at(span.queries.start, heads.start));
+        let lse = lse.map(|lse| Strided::from_rows(&lse).at(span.queries.start, heads.start));
         let count = heads.len();
+        let pairs = queries.start * count..queries.end * count;
         Self {
             heads: Heads { count: problem.heads.kv * count, ..*problem.heads },
             head,
-            pairs: queries.start * count..queries.end * count,
+            few: !is_small(level) && pairs.len() <= most_pairs(level.lanes()),
+            pairs,
             lse,
         }
     }
@@ -223,15 +247,9 @@ impl<'a> Group<'a> {
         Sight::new(&head.limits, &pairs, self.heads.group(), work.level.lanes(), head.n_k).keys()
     }
 
-    fn view(&self, work: &Work<'_>, task: usize, block: usize) -> View<'_> {
-        View {
-            head: Head { heads: &self.heads, ..self.head },
-            pairs: self.pairs(work, block),
-            keys: work.choice.keys,
-            buffers: work.memory.buffers(task),
-            lse: self.lse,
-            few: !is_small(work.level) && self.pairs.len() <= most_pairs(work.level.lanes()),
-        }
+    fn block(&self, work: &Work<'_>, task: usize, block: usize) -> Pairs<'_> {
+        let head = Head { heads: &self.heads, ..self.head };
+        Pairs { head, pairs: self.pairs(work, block), keys: work.choice.keys, buffers: work.memory.buffers(task) }
     }
 
     /// Calls `each` with a row of weights for each pair of a block, as far as its place sees these keys.

@@ -7,9 +7,8 @@ use super::options::Attention;
 use crate::element::Element;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::kernel::attention::BUFFERS;
 use crate::kernel::attention::head::{Heads, Problem, Ring, Stored};
-use crate::kernel::attention::weights::{self as kernel, AttentionWeights, Choice, buffer_lens};
+use crate::kernel::attention::weights::{self as kernel, AttentionWeights, Choice, WEIGHTS_BUFFERS, buffer_lens};
 use crate::ops::same;
 use crate::scratch;
 use crate::simd::Level;
@@ -128,7 +127,7 @@ impl Engine<'_> {
         scratch::bytes(self.inspection_lens(attention)?)
     }
 
-    fn inspection_lens(&self, attention: &Attention<'_>) -> Result<[usize; BUFFERS]> {
+    fn inspection_lens(&self, attention: &Attention<'_>) -> Result<[usize; WEIGHTS_BUFFERS]> {
         attention.check_options()?;
         let keys = attention.keys_to_a_block(self.level());
         let lens = buffer_lens(self.level(), attention.heads.d, keys, self.threads());
