@@ -383,7 +383,7 @@ impl<'a, S: Simd> Block<'a, S> {
 /// A sink times log2(e): what is finite stays finite.
 fn sink_in_powers_of_two(sink: f32) -> f32 {
     let scaled = sink * core::f32::consts::LOG2_E;
-    if sink.is_finite() { scaled.max(f32::MIN).min(f32::MAX) } else { scaled }
+    if sink.is_finite() { scaled.clamp(f32::MIN, f32::MAX) } else { scaled }
 }
 
 /// What a sink adds to the sum, relative to itself: nothing if it is masked, and NaN if it is no logit at all.

@@ -90,7 +90,7 @@ pub(crate) struct Slab<E> {
 
 impl<E> Slab<E> {
     /// Without the first `heads` heads.
-    pub fn from_head(self, heads: usize) -> Self {
+    pub fn skip_heads(self, heads: usize) -> Self {
         Self { ptr: self.at(heads, 0, 0), ..self }
     }
 

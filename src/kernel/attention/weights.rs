@@ -216,8 +216,8 @@ impl<'a> Group<'a> {
         let skipped = heads.start - head.first;
         head.first = heads.start;
         head.q = head.q.at(0, skipped * problem.heads.d);
-        head.bias = head.bias.map(|bias| bias.from_head(skipped));
-        head.mask = head.mask.map(|mask| mask.from_head(skipped));
+        head.bias = head.bias.map(|bias| bias.skip_heads(skipped));
+        head.mask = head.mask.map(|mask| mask.skip_heads(skipped));
         let lse = lse.map(|lse| Strided::from_rows(&lse).at(span.queries.start, heads.start));
         let count = heads.len();
         let pairs = queries.start * count..queries.end * count;
