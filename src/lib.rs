@@ -70,7 +70,7 @@ pub use error::{Error, HeaderFault, Result};
 pub use kernel::Activation;
 pub use kernel::output::Epilogue;
 pub use kernel::rhs::{Order, Plain};
-pub use ops::attention::{Attention, Bias, KvCache, Mask, Sequences};
+pub use ops::attention::{Attention, AttentionWeights, Bias, Inspection, KvCache, Mask, Sequences};
 pub use ops::weights::{Packed, Weights};
 pub use simd::Level;
 pub use view::{MatMut, MatRef, Matrix};

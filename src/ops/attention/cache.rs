@@ -3,6 +3,7 @@
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::kernel::attention::head::{Ring, Stored};
+use crate::ops::attention::{Attention, Sequences};
 use crate::ops::same;
 use crate::view::{MatRef, Matrix};
 
@@ -157,7 +158,7 @@ impl<'a, E: Element> KvCache<'a, E> {
         row
     }
 
-    pub(super) fn stored(&self) -> Result<Stored<'_>>
+    fn stored(&self) -> Result<Stored<'_>>
     where
         for<'m> Matrix<'m>: From<MatRef<'m, E>>,
     {
@@ -171,8 +172,17 @@ impl<'a, E: Element> KvCache<'a, E> {
         })
     }
 
-    pub(super) fn heads(&self) -> usize {
-        self.heads
+    /// As [`stored`](Self::stored), if the options fit.
+    pub(super) fn stored_for(&self, attention: &Attention<'_>) -> Result<Stored<'_>>
+    where
+        for<'m> Matrix<'m>: From<MatRef<'m, E>>,
+    {
+        if !matches!(attention.sequences, Sequences::One) {
+            return Err(Error::Value { arg: "sequences" });
+        }
+        attention.check_options()?;
+        same("cache", attention.heads.kv, self.heads)?;
+        self.stored()
     }
 }
 
