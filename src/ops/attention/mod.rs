@@ -1,6 +1,6 @@
 //! Scaled dot-product attention (Vaswani et al. 2017, arXiv 1706.03762).
 
-mod cache;
+pub(crate) mod cache;
 mod merge;
 mod options;
 mod sequences;
@@ -103,12 +103,24 @@ impl Engine<'_> {
     where
         for<'m> Matrix<'m>: From<MatRef<'m, E>>,
     {
+        self.attention_stored(attention, q.into(), (cache.layout().heads, cache.stored()?), out, scratch)
+    }
+
+    /// [`Engine::attention_cached`] over what a cache of so many heads stores.
+    pub(crate) fn attention_stored(
+        &self,
+        attention: &Attention<'_>,
+        q: Matrix<'_>,
+        (heads, stored): (usize, Stored<'_>),
+        out: MatMut<'_>,
+        scratch: &mut [u8],
+    ) -> Result<()> {
         if !matches!(attention.sequences, Sequences::One) {
             return Err(Error::Value { arg: "sequences" });
         }
         attention.check_options()?;
-        same("cache", attention.heads.kv, cache.heads())?;
-        self.attend(attention, q.into(), cache.stored()?, out, None, scratch)
+        same("cache", attention.heads.kv, heads)?;
+        self.attend(attention, q, stored, out, None, scratch)
     }
 
     fn attend(
