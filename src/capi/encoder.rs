@@ -50,7 +50,7 @@ pub(super) unsafe fn place(config: &EncoderConfig, weights: &'static [u8], memor
     if got < needed {
         return Err(Fault::Short { arg: "memory", needed, got });
     }
-    let start = memory.as_mut_ptr();
+    let start = memory.start();
     let start = start.wrapping_add(start.align_offset(ALIGN));
     let layers = start.wrapping_add(LAYERS).cast::<Layer>();
     for i in 0..config.layers {

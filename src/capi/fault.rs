@@ -79,6 +79,7 @@ pub(super) enum Fault {
     Memory {
         bytes: usize,
     },
+    #[cfg(feature = "std")]
     Utf8 {
         arg: &'static str,
         at: usize,
@@ -133,8 +134,9 @@ impl Fault {
             | Self::StructSize { arg, .. }
             | Self::Overlap { arg, .. }
             | Self::Short { arg, .. }
-            | Self::Handle(arg)
-            | Self::Utf8 { arg, .. } => Some(arg),
+            | Self::Handle(arg) => Some(arg),
+            #[cfg(feature = "std")]
+            Self::Utf8 { arg, .. } => Some(arg),
             _ => None,
         }
     }
@@ -154,6 +156,7 @@ impl Fault {
             Self::Handle(_) => Status::Handle,
             #[cfg(feature = "alloc")]
             Self::Memory { .. } => Status::Memory,
+            #[cfg(feature = "std")]
             Self::Utf8 { .. } => Status::Utf8,
             #[cfg(feature = "std")]
             Self::File(_) => Status::File,
@@ -176,6 +179,7 @@ impl Fault {
             Self::Short { needed, got, .. } => pair(needed, got),
             #[cfg(feature = "alloc")]
             Self::Memory { bytes } => pair(bytes, 0),
+            #[cfg(feature = "std")]
             Self::Utf8 { at, .. } => (wide(at), [0; 2], [0; 2]),
             _ => (0, [0; 2], [0; 2]),
         }
@@ -251,6 +255,7 @@ impl Words for Fault {
             Self::Handle(arg) => say!(to, "`", *arg, "`: is not such an object, or has been destroyed"),
             #[cfg(feature = "alloc")]
             Self::Memory { bytes } => say!(to, "the system gives no ", *bytes, " bytes of memory"),
+            #[cfg(feature = "std")]
             Self::Utf8 { arg, at } => say!(to, "`", *arg, "`: not UTF-8 at byte ", *at),
             #[cfg(feature = "std")]
             Self::File(text) => text.as_str().say(to),

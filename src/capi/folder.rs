@@ -17,7 +17,7 @@ impl Folder<'_> {
     pub unsafe fn new(folder: *const c_char) -> Result<Self> {
         let folder = Raw::new("folder", folder, 1)?;
         // SAFETY: not null; the caller's promise.
-        let text = unsafe { CStr::from_ptr(folder.as_mut_ptr()) };
+        let text = unsafe { CStr::from_ptr(folder.start()) };
         let text = text.to_str().map_err(|error| Fault::Utf8 { arg: "folder", at: error.valid_up_to() })?;
         Ok(Self(Path::new(text)))
     }

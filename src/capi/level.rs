@@ -64,7 +64,7 @@ export! {
     fn level_from_name(name: *const c_char, level: *mut i32) {
         let (name, to) = (Raw::new("name", name, 1)?, raw::place("level", level)?);
         // SAFETY: not null; the header asks for a NUL at its end.
-        let name = unsafe { CStr::from_ptr(name.as_mut_ptr()) };
+        let name = unsafe { CStr::from_ptr(name.start()) };
         let known = CODES.iter().find(|(of_level, _)| *of_level == name).ok_or(Error::Level)?;
         let found = super::level::level("name", known.1)?;
         // SAFETY: the header's word for `level`.

@@ -91,7 +91,7 @@ mod files {
         Read::by_ref(&mut file).take(8).read_to_end(&mut prefix).map_err(|error| unreadable(path, &error))?;
         let header = prefix.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
         // The prefix has 8 bytes, so it leaves the alignment to the header.
-        let past = (header % DATA_ALIGN as u64) as usize;
+        let past = header.checked_rem(DATA_ALIGN as u64).unwrap_or(0) as usize;
         let start = bytes.as_ptr().wrapping_add(past).align_offset(DATA_ALIGN);
         bytes.resize(start, 0);
         bytes.extend_from_slice(&prefix);

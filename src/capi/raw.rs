@@ -63,7 +63,7 @@ impl<T> Raw<T> {
         self.len
     }
 
-    pub fn as_mut_ptr(self) -> *mut T {
+    pub fn start(self) -> *mut T {
         self.data
     }
 
@@ -119,7 +119,7 @@ pub(super) unsafe fn bytes<'a>(data: *const u8, len: usize) -> &'a [u8] {
 pub(super) unsafe fn read<T: Copy>(arg: &'static str, this: *const T) -> Result<T> {
     let array = Raw::new(arg, this, 1)?;
     // SAFETY: one element, not null and aligned.
-    Ok(unsafe { array.as_mut_ptr().read() })
+    Ok(unsafe { array.start().read() })
 }
 
 /// Where a result goes.
