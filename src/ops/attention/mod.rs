@@ -1,6 +1,6 @@
 //! Scaled dot-product attention (Vaswani et al. 2017, arXiv 1706.03762).
 
-mod cache;
+pub(crate) mod cache;
 mod inspect;
 mod merge;
 mod options;
@@ -125,6 +125,20 @@ impl Engine<'_> {
         for<'m> Matrix<'m>: From<MatRef<'m, E>>,
     {
         self.attend(attention, q.into(), cache.stored_for(attention)?, out, Some(lse), scratch)
+    }
+
+    /// [`Engine::attention_cached`] over what a cache of so many heads stores.
+    #[cfg(feature = "capi")]
+    pub(crate) fn attention_stored(
+        &self,
+        attention: &Attention<'_>,
+        q: Matrix<'_>,
+        (heads, stored): (usize, Stored<'_>),
+        out: MatMut<'_>,
+        scratch: &mut [u8],
+    ) -> Result<()> {
+        attention.check_cache(heads)?;
+        self.attend(attention, q, stored, out, None, scratch)
     }
 
     fn attend(
