@@ -94,18 +94,21 @@ impl<S: Simd> Products<S> for Rows {
     }
 
     #[inline(always)]
-    unsafe fn accumulate(block: &Block<'_, S>, segment: &Segment, line: usize, careful: bool) {
+    unsafe fn accumulate(block: &Block<'_, S>, segment: &Segment, line: usize) {
         let (row, keys) = (block.head.ring.row(segment.keys.start), segment.keys.len());
         // SAFETY: the values exist.
         unsafe {
             for_each_operand!(block.head.v.at(row, 0), v => {
-                if careful {
-                    accumulate_masked(block, v, keys, line);
-                } else {
-                    with_pairs!(S, block.pairs.len(), R, C => accumulate::<S, _, R, C>(block, v, keys, line));
-                }
+                with_pairs!(S, block.pairs.len(), R, C => accumulate::<S, _, R, C>(block, v, keys, line));
             });
         }
+    }
+
+    #[inline(always)]
+    unsafe fn accumulate_masked(block: &Block<'_, S>, segment: &Segment, line: usize) {
+        let (row, keys) = (block.head.ring.row(segment.keys.start), segment.keys.len());
+        // SAFETY: the values exist.
+        unsafe { for_each_operand!(block.head.v.at(row, 0), v => accumulate_masked(block, v, keys, line)) }
     }
 
     #[inline(always)]
