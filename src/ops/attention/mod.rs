@@ -14,11 +14,12 @@ pub use tables::{Bias, Mask};
 use crate::element::Element;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::kernel::attention::head::{Problem, Results, Ring, Stored};
+use crate::kernel::attention::head::{Problem, Results, Ring, Span, Stored};
 use crate::kernel::attention::{self as kernel, BUFFERS, buffer_lens, default_keys};
 use crate::kernel::gemv::gemv;
 use crate::kernel::map::Scale;
 use crate::ops::same;
+use crate::profile::Work;
 use crate::scratch;
 use crate::simd::Level;
 use crate::view::{MatMut, MatRef, Matrix};
@@ -135,7 +136,15 @@ impl Engine<'_> {
             lse: lse.as_mut().map_or(core::ptr::null_mut(), MatMut::as_mut_ptr),
         };
         let problem = Problem { heads: &attention.heads, terms: &attention.terms, q, kv };
-        kernel::attention(self, &problem, attention.keys_to_a_block(self.level()), spans, results, &mut memory);
+        let span = self.span(|| attention_of(&problem, spans.clone(), lse.is_some()));
+        kernel::attention(
+            span.engine(),
+            &problem,
+            attention.keys_to_a_block(self.level()),
+            spans,
+            results,
+            &mut memory,
+        );
         Ok(())
     }
 
@@ -154,10 +163,11 @@ impl Engine<'_> {
         same("q", attention.heads.d, q.len())?;
         same("k", attention.heads.d, k.cols())?;
         same("out", k.rows(), out.len())?;
-        gemv(self, &Matrix::F32(k).into(), q, out);
+        let span = self.span(|| Work::attention_weights([k.rows(), k.cols()]));
+        gemv(span.engine(), &Matrix::F32(k).into(), q, out);
         self.level().dispatch(Scale { factor: attention.heads.scale, row: out });
         let keys = out.len();
-        self.softmax(MatMut::new(out, 1, keys)?);
+        span.engine().softmax(MatMut::new(out, 1, keys)?);
         Ok(())
     }
 }
@@ -171,6 +181,28 @@ impl Attention<'_> {
             None => None,
         })
     }
+}
+
+/// What all heads of all sequences do. A key counts once for each query that sees it.
+fn attention_of(problem: &Problem<'_>, spans: impl Iterator<Item = Span>, lse: bool) -> Work {
+    let Problem { heads, q, kv, .. } = problem;
+    let (mut keys, mut pairs) = (0, 0);
+    for span in spans {
+        let n_k = span.keys.len();
+        keys += n_k;
+        pairs += (0..span.queries.len()).map(|i| span.limits.keys(i, n_k).len() as u64).sum::<u64>();
+    }
+    let elements = |rows: usize, cols: usize| (rows as u64).saturating_mul(cols as u64);
+    let bytes = |matrix: &Matrix<'_>, rows: usize, cols: usize| elements(rows, cols) * matrix.dtype().size() as u64;
+    let stored = bytes(&kv.k, keys, heads.kv * heads.d) + bytes(&kv.v, keys, heads.kv * heads.dv);
+    let results = elements(q.rows(), heads.count * heads.dv) + if lse { elements(q.rows(), heads.count) } else { 0 };
+    Work::attention(
+        [q.rows(), keys, heads.count],
+        [heads.d, heads.dv],
+        pairs,
+        [q.dtype(), kv.k.dtype(), kv.v.dtype()],
+        [bytes(q, q.rows(), q.cols()) + stored, results * size_of::<f32>() as u64],
+    )
 }
 
 impl Stored<'_> {
