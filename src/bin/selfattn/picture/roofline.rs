@@ -15,6 +15,10 @@ const LEFT: f32 = 86.0;
 const TOP: f32 = 100.0;
 const WIDTH: f32 = 620.0;
 const HEIGHT: f32 = 400.0;
+/// How far the flat part of a roof goes on from where it begins, at least.
+const FLAT: f64 = 3.0;
+/// Points nearer than this share a label.
+const NEAR: f32 = 14.0;
 /// From the plot to the list of points, and from one line of it to the next.
 const GAP: f32 = 28.0;
 const LINE: f32 = 22.0;
@@ -74,7 +78,7 @@ impl Axis {
 impl Roofline {
     pub fn svg(&self) -> Result<String> {
         let fastest = self.bandwidths.last().map_or(1.0, |(_, gbs)| *gbs);
-        let ridges = self.bandwidths.iter().map(|(_, gbs)| self.peak / gbs);
+        let ridges = self.bandwidths.iter().map(|(_, gbs)| self.peak / gbs * FLAT);
         let x = Axis::around(self.points.iter().map(|point| point.intensity).chain(ridges));
         let y = Axis::around(self.points.iter().map(|point| point.gflops).chain([self.peak * 1.2, self.peak / 50.0]));
         let plot = Plot { x, y };
@@ -198,10 +202,12 @@ impl Plot {
             }
             g fill=(ROOF) {
                 text x=(end - 4.0) y=(y - 7.0) text-anchor="end" { "FMA peak " (format!("{:.0}", roofs.peak)) " GFLOP/s" }
-                @for (name, gbs) in &roofs.bandwidths {
+                @for (i, (name, gbs)) in roofs.bandwidths.iter().enumerate() {
                     @let start = left.max(bottom / gbs) * 1.25;
                     @let [x, y] = self.at(start, start * gbs);
-                    text transform={ "translate(" (x) " " (y - 6.0) ") rotate(" (-slope) ")" } { (name) " " (format!("{gbs:.0}")) " GB/s" }
+                    // Two caches may be about as fast: the second has its name on the other side of its line.
+                    @let y = y + if i == 2 { TEXT + 4.0 } else { -6.0 };
+                    text transform={ "translate(" (x) " " (y) ") rotate(" (-slope) ")" } { (name) " " (format!("{gbs:.0}")) " GB/s" }
                 }
             }
         }
@@ -209,22 +215,58 @@ impl Plot {
 
     /// Large ones first, so that small ones are not hidden. The area is the share of the time.
     fn points(&self, points: &[Point]) -> Markup {
+        let places: Vec<[f32; 2]> = points.iter().map(|point| self.at(point.intensity, point.gflops)).collect();
+        let radius = |point: &Point| (LARGEST * (point.share as f32).sqrt()).max(SMALLEST);
         html! {
-            @for (i, point) in points.iter().enumerate() {
-                @let ([x, y], colour) = (self.at(point.intensity, point.gflops), shade(point));
-                @let radius = (LARGEST * (point.share as f32).sqrt()).max(SMALLEST);
-                circle cx=(x) cy=(y) r=(radius) fill=(colour::hex(colour)) stroke=(PAPER) stroke-width="1.5" {
+            @for (point, [x, y]) in points.iter().zip(&places) {
+                circle cx=(x) cy=(y) r=(radius(point)) fill=(colour::hex(shade(point))) stroke=(PAPER) stroke-width="1.5" {
                     title { (label(point)) }
                 }
-                text x=(x) y=(y + TEXT * 0.3) text-anchor="middle" font-size=(TEXT * 0.8) fill=(ink_on(colour)) pointer-events="none" { (i + 1) }
+            }
+            g font-size=(TEXT * 0.8) pointer-events="none" {
+                @for cluster in clusters(&places) {
+                    @let ([x, y], first) = (places[cluster[0]], &points[cluster[0]]);
+                    @let y = y + TEXT * 0.3;
+                    @if let [i] = cluster[..] {
+                        text x=(x) y=(y) text-anchor="middle" fill=(ink_on(shade(first))) { (i + 1) }
+                    } @else {
+                        @let numbers: Vec<String> = cluster.iter().map(|i| (i + 1).to_string()).collect();
+                        text x=(x + radius(first) + 6.0) y=(y) { (numbers.join(", ")) }
+                    }
+                }
             }
         }
     }
 }
 
+/// Points that hide each other, the first of each standing for it.
+fn clusters(places: &[[f32; 2]]) -> Vec<Vec<usize>> {
+    let mut clusters: Vec<Vec<usize>> = Vec::new();
+    for (i, [x, y]) in places.iter().enumerate() {
+        let near = |cluster: &&mut Vec<usize>| {
+            let [first_x, first_y] = places[cluster[0]];
+            (x - first_x).hypot(y - first_y) < NEAR
+        };
+        match clusters.iter_mut().find(near) {
+            Some(cluster) => cluster.push(i),
+            None => clusters.push(vec![i]),
+        }
+    }
+    clusters
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_hides_each_other_shares_a_label() {
+        assert_eq!(
+            clusters(&[[0.0, 0.0], [50.0, 0.0], [3.0, 4.0], [50.0, 13.0], [0.0, 14.0]]),
+            [vec![0, 2], vec![1, 3], vec![4]]
+        );
+        assert!(clusters(&[]).is_empty());
+    }
 
     #[test]
     fn an_axis_has_whole_decades() {
