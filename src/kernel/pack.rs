@@ -10,11 +10,8 @@ use crate::kernel::Strided;
 use crate::kernel::map::{load, registers};
 use crate::kernel::panels::{Panels, interleaved, lines};
 use crate::kernel::rhs::Order;
-use crate::simd::{Bf16Dot, DotOp, Level, Op, Simd};
+use crate::simd::{Bf16Dot, DotOp, Level, MAX_LANES, Op, Simd};
 use crate::view::MatRef;
-
-/// The widest register of any level, in floats; the side of the blocks that are transposed.
-pub(crate) const MAX_LANES: usize = 16;
 
 /// Room for `LANES x LANES` floats of any level.
 pub(crate) type Block = [f32; MAX_LANES * MAX_LANES];

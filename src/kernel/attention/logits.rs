@@ -3,8 +3,8 @@
 use super::block::{Block, PLACE, SLOPE};
 use super::head::Slab;
 use super::place::{Segment, signed};
-use crate::kernel::pack::{MAX_LANES, transpose_block};
-use crate::simd::{Simd, math};
+use crate::kernel::pack::transpose_block;
+use crate::simd::{MAX_LANES, Simd, math};
 
 /// From here on a cap only limits: the quotient of a logit and the cap would be too small for its digits.
 const LARGE_CAP: f32 = 1e30;
