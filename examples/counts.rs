@@ -12,8 +12,10 @@ use selfattn::{Activation, Attention, Dtype, Engine, Epilogue, MatMut, MatRef, M
 
 type Result<T = ()> = std::result::Result<T, selfattn::Error>;
 
+type Case = fn(&Engine<'_>) -> Result;
+
 /// Name, and what it does.
-const CASES: [(&str, fn(&Engine<'_>) -> Result); 10] = [
+const CASES: [(&str, Case); 10] = [
     ("matmul-f32-packed-16x384x1536", |engine| product(engine, 16, Dtype::F32, true)),
     ("matmul-f16-packed-16x384x1536", |engine| product(engine, 16, Dtype::F16, true)),
     ("matmul-f32-plain-16x384x1536", |engine| product(engine, 16, Dtype::F32, false)),

@@ -73,14 +73,14 @@ def record(compiler, counts):
     COUNTS.write_text("\n".join(lines) + "\n")
 
 
-def compare(counts, before):
+def compare(counts, before, recording):
     """Names of the cases that are not as they were."""
     wrong = []
     for case, number in counts.items():
         old = before.get(case)
         change = number / old - 1 if old else None
         within = change is not None and abs(change) <= MARGIN
-        print(f"{case:34}{number:12,}  {'new' if change is None else f'{change:+.2%}'}{'' if within else '  FAILS'}", flush=True)
+        print(f"{case:34}{number:12,}  {'new' if change is None else f'{change:+.2%}'}{'' if within or recording else '  FAILS'}", flush=True)
         if not within:
             wrong.append(case)
     return wrong
@@ -118,7 +118,7 @@ def main():
         sys.exit(f"no such case: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     counts = {case: count(program, case) for case in args.cases or known}
     compiler_before, before = recorded()
-    wrong = compare(counts, before)
+    wrong = compare(counts, before, args.record)
     if not profiler_costs(program, counts.get(ENCODER) or count(program, ENCODER)):
         sys.exit("the feature profile costs too much")
     if args.record:

@@ -31,7 +31,7 @@
 //! - `std` (default): the environment variable `SELFATTN_LEVEL` forces a SIMD level. Implies `alloc`.
 //! - `alloc`: [`block::Runner`](crate::block), an encoder with memory of its own.
 //! - `rayon`: `RayonPool`, threads; results do not depend on their number.
-//! - `profile`: [`profile`], spans of every operation with FLOPs and bytes, by a clock and in memory of the caller's.
+//! - `profile`: the module of that name, spans of every operation with FLOPs and bytes, by a clock and in memory of the caller's.
 //! - `tracing`: the same spans as those of the crate `tracing`.
 //! - `cli`: the command `selfattn`.
 //!

@@ -122,11 +122,13 @@ impl<'p> Trace<'p> {
     pub fn open(&self, level: Level, work: impl FnOnce() -> Work) -> Option<(Open<'p>, Self)> {
         let profiler = self.profiler?;
         let (work, index) = (work(), profiler.take());
-        let mut span = Span::new(&work, level, 0);
+        let mut span = Span::new(&work, level);
         span.layer = work.layer.or(self.layer);
         span.parent = self.parent;
         span.thread = profiler.threads.map_or(0, |number| number());
+        // Last, so that none of this is in it.
         span.start = (profiler.clock)();
+        span.end = span.start;
         if let Some(observer) = profiler.observer {
             observer.opened(&span);
         }

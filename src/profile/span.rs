@@ -36,10 +36,10 @@ pub struct Span {
 }
 
 impl Span {
-    /// Open from `start` on.
-    pub(super) fn new(work: &Work, level: Level, start: u64) -> Self {
+    /// Of no time and no place yet.
+    pub(super) fn new(work: &Work, level: Level) -> Self {
         let Work { operation, shape, types, layer, flops, read, written } = *work;
-        Self { operation, shape, types, level, layer, thread: 0, parent: None, flops, read, written, start, end: start }
+        Self { operation, shape, types, level, layer, thread: 0, parent: None, flops, read, written, start: 0, end: 0 }
     }
 
     /// Ticks of the clock, which may have passed its largest number on the way.

@@ -40,7 +40,7 @@ fn command_lines_that_make_no_sense() {
 fn help_is_no_error_and_ends_with_examples() {
     for command in ["", "embed", "similar", "explain", "bench", "profile", "info"] {
         let args = [&[command, "--help"][usize::from(command.is_empty())..]].concat();
-        let help = stdout(&run(program().args(args), b""));
+        let help = stdout(&run(program().args(&args), b""));
         let examples = help.split("Examples:\n").nth(1).unwrap_or_else(|| panic!("no examples in {args:?}"));
         assert!(examples.starts_with("  selfattn "), "{examples}");
     }
