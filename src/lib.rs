@@ -34,6 +34,7 @@
 //! - `profile`: the module of that name, spans of every operation with FLOPs and bytes, by a clock and in memory of the caller's.
 //! - `tracing`: the same spans as those of the crate `tracing`.
 //! - `cli`: the command `selfattn`.
+//! - `capi`: the C API of `include/selfattn.h`.
 //!
 //! Without default features the crate is `core` alone.
 
@@ -47,6 +48,10 @@ extern crate alloc;
 extern crate std;
 
 pub mod block;
+#[cfg(feature = "capi")]
+#[doc(hidden)]
+#[allow(unsafe_code)]
+pub mod capi;
 #[allow(unsafe_code)]
 mod element;
 #[allow(unsafe_code)]
@@ -67,6 +72,7 @@ mod scratch;
 mod simd;
 mod view;
 pub mod weights;
+mod words;
 
 pub use element::{Dtype, Element};
 #[cfg(feature = "rayon")]
@@ -76,7 +82,7 @@ pub use error::{Error, HeaderFault, Result};
 pub use kernel::Activation;
 pub use kernel::output::Epilogue;
 pub use kernel::rhs::{Order, Plain};
-pub use ops::attention::{Attention, Bias, KvCache, Mask, Sequences};
+pub use ops::attention::{Attention, AttentionWeights, Bias, Inspection, KvCache, Mask, Sequences};
 pub use ops::weights::{Packed, Weights};
 pub use simd::Level;
 pub use view::{MatMut, MatRef, Matrix};

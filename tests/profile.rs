@@ -13,7 +13,8 @@ use common::run::{Text, embed, with_encoder};
 use half::bf16;
 use selfattn::profile::{Observer, Operation, Profiler, Record, Span};
 use selfattn::{
-    Activation, Attention, Dtype, Engine, Epilogue, Level, MatMut, MatRef, Matrix, Packed, Pool, Serial, Weights,
+    Activation, Attention, Dtype, Engine, Epilogue, Inspection, Level, MatMut, MatRef, Matrix, Packed, Pool, Serial,
+    Weights,
 };
 
 /// Every look at it is a tick: no two ends of spans are the same.
@@ -130,6 +131,19 @@ fn attention_counts_what_is_seen() {
     assert_eq!((full.read, full.written), ((5 * 32 + 2 * 9 * 16) * 4, 5 * 32 * 4));
     // The last query sees all 9 keys, the one before 8.
     assert_eq!(span(attention.causal(true), 5, 9).flops, 2 * 2 * (5 + 6 + 7 + 8 + 9) * 4 * 8);
+}
+
+#[test]
+fn weights_are_those_of_the_chosen_queries() {
+    let (q, k) = (vec![0.1; 5 * 16], vec![0.1; 9 * 16]);
+    let attention = Attention::new(2, 8).causal(true);
+    let span = span_of(|engine| {
+        let inspection = Inspection::new(&attention, view(&q, 5, 16), view(&k, 9, 16)).queries(3..5).heads(1..2);
+        let mut scratch = vec![0; engine.inspection_scratch(&attention).unwrap()];
+        engine.attention_weights(&inspection, &mut scratch, &mut |_| ()).unwrap();
+    });
+    assert_eq!((span.operation, span.shape), (Operation::AttentionWeights, [2, 9, 1, 8]));
+    assert_eq!((span.flops, span.read, span.written), (2 * 8 * (8 + 9), (2 + 9) * 8 * 4, 0));
 }
 
 #[test]
@@ -268,19 +282,19 @@ fn what_does_not_fit_is_counted() {
             assert_eq!((profiler.spans().count(), profiler.dropped()), (0, 0));
         }
     }
-    // Children of a span that found no room have no parent, and those of one that did keep it.
-    let records = records(3);
+    // A task keeps its parent, and one that found no room is counted.
+    let records = records(4);
     let profiler = Profiler::new(clock, &records);
-    let mut weights = [0.0; 2];
-    let attention = Attention::new(1, 2);
-    let engine = Engine::new().with_profiler(&profiler);
+    let mut x = vec![0.5; 2 << 15];
+    let pool = Backwards(2);
+    let engine = Engine::new().with_pool(&pool).with_profiler(&profiler);
     for _ in 0..2 {
-        engine.attention_weights(&attention, &[1.0, 2.0], view(&[1.0; 4], 2, 2), &mut weights).unwrap();
+        engine.softmax(MatMut::new(&mut x, 2, 1 << 15).unwrap());
     }
     let parents: Vec<_> = profiler.spans().map(|(_, span)| (span.operation, span.parent)).collect();
-    let (outer, inner) = (Operation::AttentionWeights, Operation::Softmax);
-    assert_eq!(parents, [(outer, None), (inner, Some(0)), (outer, None)]);
-    assert_eq!(profiler.dropped(), 1);
+    let (outer, inner) = (Operation::Softmax, Operation::Task);
+    assert_eq!(parents, [(outer, None), (inner, Some(0)), (inner, Some(0)), (outer, None)]);
+    assert_eq!(profiler.dropped(), 2);
 }
 
 #[test]
@@ -321,9 +335,12 @@ impl Observer for Told {
 fn an_observer_is_told_without_records() {
     let told = Told::default();
     let profiler = Profiler::new(clock, &[]).observer(&told);
-    let engine = Engine::new().with_profiler(&profiler);
-    engine.attention_weights(&Attention::new(1, 1), &[1.0], view(&[1.0; 2], 2, 1), &mut [0.0; 2]).unwrap();
-    let (outer, inner) = (Operation::AttentionWeights, Operation::Softmax);
-    assert_eq!(*told.0.lock().unwrap(), [(true, outer, 0), (true, inner, 0), (false, inner, 1), (false, outer, 1)]);
-    assert_eq!(profiler.dropped(), 2);
+    let pool = Backwards(2);
+    let engine = Engine::new().with_pool(&pool).with_profiler(&profiler);
+    engine.softmax(MatMut::new(&mut vec![0.5; 2 << 15], 2, 1 << 15).unwrap());
+    let (outer, inner) = (Operation::Softmax, Operation::Task);
+    let expected =
+        [(true, outer, 0), (true, inner, 0), (false, inner, 1), (true, inner, 0), (false, inner, 1), (false, outer, 1)];
+    assert_eq!(*told.0.lock().unwrap(), expected);
+    assert_eq!(profiler.dropped(), 3);
 }

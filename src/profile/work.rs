@@ -32,8 +32,10 @@ pub enum Operation {
     Gemv,
     /// Attention: queries, keys, heads, dimensions of a head.
     Attention,
-    /// The weights of one query: keys, dimensions of a head.
+    /// Weights shown one by one: queries, keys, heads, dimensions of a head.
     AttentionWeights,
+    /// What each key gets of them: queries, keys, heads, dimensions of a head.
+    AttentionMass,
     /// Two partial results of attention made one: queries, columns.
     MergeAttention,
     /// Softmax of rows: rows, columns.
@@ -65,6 +67,7 @@ impl Operation {
         Self::Gemv,
         Self::Attention,
         Self::AttentionWeights,
+        Self::AttentionMass,
         Self::MergeAttention,
         Self::Softmax,
         Self::LayerNorm,
@@ -88,6 +91,7 @@ impl Operation {
             Self::Gemv => "gemv",
             Self::Attention => "attention",
             Self::AttentionWeights => "attention weights",
+            Self::AttentionMass => "attention mass",
             Self::MergeAttention => "merge attention",
             Self::Softmax => "softmax",
             Self::LayerNorm => "layer norm",
@@ -193,10 +197,13 @@ impl Work {
         }
     }
 
-    pub fn attention_weights([keys, d]: [usize; 2]) -> Self {
-        let flops = product([keys, 2 * d + 1]);
-        let (read, written) = (product([keys + 1, d, 4]), product([keys, 4]));
-        Self { flops, read, written, ..Self::of(Operation::AttentionWeights, [keys, d, 0, 0]) }
+    /// The logits of so many `pairs` of a query and a key in each head; what is read are queries and keys.
+    pub fn inspection(operation: Operation, shape: [usize; 4], pairs: u64, types: [Dtype; 2]) -> Self {
+        let [queries, keys, heads, d] = shape;
+        let [q, k] = types;
+        let flops = product([2, heads, d]).saturating_mul(pairs);
+        let read = product([queries, heads, d, q.size()]).saturating_add(product([keys, heads, d, k.size()]));
+        Self { types: [Some(q), Some(k), None], flops, read, ..Self::of(operation, shape) }
     }
 
     pub fn merge_attention([queries, columns, heads]: [usize; 3]) -> Self {
