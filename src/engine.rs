@@ -4,6 +4,11 @@ use core::ops::Range;
 
 use crate::simd::Level;
 
+mod span;
+
+#[cfg(feature = "profile")]
+pub(crate) use span::Spanned;
+
 /// A way to run independent tasks, one after the other or side by side.
 ///
 /// # Safety
@@ -88,12 +93,19 @@ unsafe impl Pool for RayonPool {
 pub struct Engine<'p> {
     level: Level,
     pool: &'p dyn Pool,
+    #[cfg(feature = "profile")]
+    trace: crate::profile::Trace<'p>,
 }
 
 impl Engine<'static> {
     /// The current level ([`Level::current`]) and one thread.
     pub fn new() -> Self {
-        Self { level: Level::current(), pool: &Serial }
+        Self {
+            level: Level::current(),
+            pool: &Serial,
+            #[cfg(feature = "profile")]
+            trace: crate::profile::Trace::default(),
+        }
     }
 }
 
@@ -112,8 +124,11 @@ impl<'p> Engine<'p> {
 
     /// The same level on another pool.
     #[must_use]
-    pub fn with_pool(self, pool: &dyn Pool) -> Engine<'_> {
-        Engine { level: self.level, pool }
+    pub fn with_pool<'q>(self, pool: &'q dyn Pool) -> Engine<'q>
+    where
+        'p: 'q,
+    {
+        Engine { pool, ..self }
     }
 
     /// The SIMD level in use.
@@ -133,6 +148,11 @@ impl<'p> Engine<'p> {
         if parts == 1 {
             return task(0, 0..items);
         }
+        #[cfg(feature = "profile")]
+        let task = |part, range: Range<usize>| {
+            let _span = self.span(|| crate::profile::Work::task(&range, items));
+            task(part, range);
+        };
         self.pool.run(parts, &|part| task(part, part_of(items, part, parts)));
     }
 }

@@ -31,6 +31,8 @@
 //! - `std` (default): the environment variable `SELFATTN_LEVEL` forces a SIMD level. Implies `alloc`.
 //! - `alloc`: [`block::Runner`](crate::block), an encoder with memory of its own.
 //! - `rayon`: `RayonPool`, threads; results do not depend on their number.
+//! - `profile`: the module of that name, spans of every operation with FLOPs and bytes, by a clock and in memory of the caller's.
+//! - `tracing`: the same spans as those of the crate `tracing`.
 //! - `cli`: the command `selfattn`.
 //! - `capi`: the C API of `include/selfattn.h`.
 //!
@@ -59,6 +61,10 @@ mod error;
 mod kernel;
 pub mod lecture;
 mod ops;
+#[cfg(not(feature = "profile"))]
+mod profile;
+#[cfg(feature = "profile")]
+pub mod profile;
 pub mod roof;
 #[allow(unsafe_code)]
 mod scratch;

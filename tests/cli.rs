@@ -14,12 +14,16 @@ mod embed;
 mod errors;
 #[path = "cli/explain.rs"]
 mod explain;
+#[path = "cli/info.rs"]
+mod info;
 #[path = "cli/out.rs"]
 mod out;
 #[path = "cli/page.rs"]
 mod page;
 #[path = "cli/pictures.rs"]
 mod pictures;
+#[path = "cli/profile.rs"]
+mod profile;
 #[path = "cli/real.rs"]
 mod real;
 #[path = "cli/similar.rs"]

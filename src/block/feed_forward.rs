@@ -3,6 +3,7 @@
 use crate::block::linear::{Linear, Source, Tensors, Then, Workspace};
 use crate::error::Result;
 use crate::kernel::Activation;
+use crate::profile::Work;
 use crate::view::{MatMut, MatRef};
 use crate::weights::{EncoderConfig, Part};
 
@@ -31,6 +32,7 @@ impl<'w> FeedForward<'w> {
         wide: &mut [f32],
         work: &mut Workspace<'_>,
     ) -> Result<()> {
+        let work = &mut *work.scope(|| Work::feed_forward([x.rows(), x.cols(), self.intermediate.weights.n()]));
         let mut inner = MatMut::new(wide, x.rows(), self.intermediate.weights.n())?;
         self.intermediate.run(x, Then { activation, residual: None }, inner.reborrow(), work)?;
         let then = Then { residual: Some(x), ..Then::default() };

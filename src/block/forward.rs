@@ -15,6 +15,7 @@ use crate::ops::attention::{Attention, Sequences};
 use crate::ops::rows::check_ids;
 use crate::ops::same;
 use crate::ops::weights::Weights;
+use crate::profile::Work;
 use crate::scratch::{self, some};
 use crate::simd::Level;
 use crate::view::{MatMut, MatRef};
@@ -274,12 +275,14 @@ impl Encoder<'_, '_> {
         let Buffers { sum, wide, work } = buffers;
         let mut sum = MatMut::new(sum, tokens, hidden)?;
 
+        let work = &mut *work.scope(|| Work::encoder([tokens, hidden, self.layers.len()]));
         self.embed_tokens(&work.engine, &group.batch, sum.reborrow());
         self.embeddings.norm.run(sum.as_ref(), eps, x.reborrow(), work)?;
         for (i, layer) in self.layers.iter().enumerate() {
             let probe = |[q, k, v]: Projected<'_>| {
                 probe(Probe { layer: i, tokens: group.start..group.start + tokens, q, k, v });
             };
+            let work = &mut *work.scope(|| Work::layer(i, [tokens, hidden]));
             layer.attention.run(&attention, x.as_ref(), sum.reborrow(), wide, work, probe)?;
             layer.attention_norm.run(sum.as_ref(), eps, x.reborrow(), work)?;
             layer.feed_forward.run(self.config.activation, x.as_ref(), sum.reborrow(), wide, work)?;
@@ -291,15 +294,17 @@ impl Encoder<'_, '_> {
     /// The sum of each token's word, position and type vectors.
     fn embed_tokens(&self, engine: &Engine<'_>, batch: &Batch<'_>, mut out: MatMut<'_>) {
         let tables = &self.embeddings;
+        let shape = [batch.ids().len(), self.config.hidden_size, 2 + usize::from(tables.token_types.is_some())];
+        let span = engine.span(|| Work::embed(shape, tables.words.dtype()));
         let positions = batch.lengths().iter().flat_map(|&len| 0..len);
         for (i, (&id, position)) in batch.ids().iter().zip(positions).enumerate() {
             let row = out.row_mut(i);
-            engine.put_row(&tables.words, id as usize, false, row);
+            span.engine().put_row(&tables.words, id as usize, false, row);
             if let Some(types) = &tables.token_types {
                 let type_id = batch.type_ids().and_then(|types| types.get(i)).map_or(0, |&id| id);
-                engine.put_row(types, type_id as usize, true, row);
+                span.engine().put_row(types, type_id as usize, true, row);
             }
-            engine.put_row(&tables.positions, self.config.position_offset + position, true, row);
+            span.engine().put_row(&tables.positions, self.config.position_offset + position, true, row);
         }
     }
 }

@@ -9,6 +9,7 @@ mod layer;
 mod linear;
 #[cfg(feature = "alloc")]
 mod runner;
+mod scope;
 mod self_attention;
 
 pub use batch::Batch;

@@ -3,6 +3,7 @@
 use crate::block::linear::{Linear, Source, Tensors, Then, Workspace};
 use crate::error::{Error, Result};
 use crate::ops::attention::Attention;
+use crate::profile::Work;
 use crate::view::{MatMut, MatRef};
 use crate::weights::Part;
 
@@ -43,6 +44,7 @@ impl<'w> SelfAttention<'w> {
         probe: impl FnOnce(Projected<'_>),
     ) -> Result<()> {
         let (tokens, hidden) = (x.rows(), x.cols());
+        let work = &mut *work.scope(|| Work::self_attention([tokens, hidden]));
         let got = wide.len();
         let expected = Self::WIDTH * tokens * hidden;
         let parts = wide.split_at_mut_checked((Self::WIDTH - 1) * tokens * hidden);

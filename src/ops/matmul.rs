@@ -9,6 +9,7 @@ use crate::kernel::output::Epilogue;
 use crate::kernel::rhs::{Plain, Rhs};
 use crate::ops::same;
 use crate::ops::weights::Weights;
+use crate::profile::{Operation, Work};
 use crate::scratch;
 use crate::simd::Level;
 use crate::view::{MatMut, Matrix};
@@ -67,7 +68,8 @@ impl Engine<'_> {
             Weights::Plain(plain) => Rhs::Plain(*plain),
             Weights::Packed(packed) => Rhs::Packed(packed.panels, packed.product),
         };
-        matmul(self, a, b, epilogue, out, memory);
+        let span = self.span(|| product_of([m, k, n], a.dtype(), weights, epilogue));
+        matmul(span.engine(), a, b, epilogue, out, memory);
         Ok(())
     }
 
@@ -90,9 +92,23 @@ impl Engine<'_> {
         let weights = weights.into();
         same("x", weights.k(), x.len())?;
         same("y", weights.n(), y.len())?;
-        gemv(self, &weights, x, y);
+        let span = self.span(|| gemv_of(&weights));
+        gemv(span.engine(), &weights, x, y);
         Ok(())
     }
+}
+
+fn product_of(shape: [usize; 3], a: Dtype, weights: &Weights<'_>, epilogue: &Epilogue<'_>) -> Work {
+    let operation = match weights {
+        Weights::Plain(_) => Operation::Matmul,
+        Weights::Packed(_) => Operation::MatmulPacked,
+    };
+    let residual = epilogue.residual.map_or(0, |residual| residual.rows() * residual.cols());
+    Work::matmul(operation, shape, [a, weights.dtype()], epilogue.bias.map_or(0, <[f32]>::len) + residual)
+}
+
+fn gemv_of(weights: &Plain<'_>) -> Work {
+    Work::matmul(Operation::Gemv, [1, weights.k(), weights.n()], [Dtype::F32, weights.dtype()], 0)
 }
 
 impl Weights<'_> {

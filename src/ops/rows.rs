@@ -8,6 +8,7 @@ use crate::kernel::map::{Activate, Scale, Widen};
 use crate::kernel::norm::{Affine, Normalize, layer_norm};
 use crate::kernel::softmax::softmax;
 use crate::ops::{covers, same};
+use crate::profile::Work;
 use crate::view::{MatMut, MatRef, Matrix};
 
 /// Rows that have elements. A matrix without columns takes no memory, so it may have more rows than could ever be counted.
@@ -20,7 +21,8 @@ impl Engine<'_> {
     ///
     /// -inf has the weight 0; a row of nothing but -inf becomes zeros; a NaN or +inf makes its whole row NaN.
     pub fn softmax(&self, x: MatMut<'_>) {
-        softmax(self, x);
+        let span = self.span(|| Work::softmax([x.rows(), x.cols()]));
+        softmax(span.engine(), x);
     }
 
     /// `out = (x - mean) / sqrt(variance + eps) * weight + bias` for every row; `weight` and `bias` are as long as a row.
@@ -35,14 +37,16 @@ impl Engine<'_> {
         if !(eps > 0.0 && eps.is_finite()) {
             return Err(Error::Value { arg: "eps" });
         }
-        layer_norm(self, x, Affine { weight, bias, eps }, out);
+        let span = self.span(|| Work::layer_norm([x.rows(), x.cols()]));
+        layer_norm(span.engine(), x, Affine { weight, bias, eps }, out);
         Ok(())
     }
 
     /// Applies an activation to every element.
     pub fn activate(&self, activation: Activation, mut x: MatMut<'_>) {
+        let span = self.span(|| Work::activate([x.rows(), x.cols()]));
         for i in rows_of(&x) {
-            self.level().dispatch(Activate { activation, row: x.row_mut(i) });
+            span.engine().level().dispatch(Activate { activation, row: x.row_mut(i) });
         }
     }
 
@@ -54,8 +58,9 @@ impl Engine<'_> {
         same("out", ids.len(), out.rows())?;
         same("out", table.cols(), out.cols())?;
         check_ids(ids, table.rows())?;
+        let span = self.span(|| Work::gather([ids.len(), table.cols()], table.dtype()));
         for (i, &id) in ids.iter().enumerate() {
-            self.put_row(table, id as usize, false, out.row_mut(i));
+            span.engine().put_row(table, id as usize, false, out.row_mut(i));
         }
         Ok(())
     }
@@ -77,20 +82,23 @@ impl Engine<'_> {
         if x.cols() == 0 {
             return Ok(());
         }
+        let span = self.span(|| Work::mean_pool([x.rows(), x.cols(), lengths.len()]));
         let (matrix, mut rows) = (Matrix::F32(x), 0..x.rows());
         for (i, &len) in lengths.iter().enumerate() {
             let mean = out.row_mut(i);
             mean.fill(0.0);
             for row in rows.by_ref().take(len) {
-                self.level().dispatch(Widen { matrix: &matrix, row, from: 0, add: true, out: mean });
+                let row = Widen { matrix: &matrix, row, from: 0, add: true, out: mean };
+                span.engine().level().dispatch(row);
             }
-            self.level().dispatch(Scale { factor: 1.0 / len.max(1) as f32, row: mean });
+            span.engine().level().dispatch(Scale { factor: 1.0 / len.max(1) as f32, row: mean });
         }
         Ok(())
     }
 
     /// Scales every row to the Euclidean norm 1; a row of zeros stays.
     pub fn normalize(&self, mut x: MatMut<'_>) {
+        let _span = self.span(|| Work::normalize([x.rows(), x.cols()]));
         for i in rows_of(&x) {
             let row = x.row_mut(i);
             if self.level().is_small() {

@@ -118,6 +118,18 @@ impl Level {
         self.0.name()
     }
 
+    /// A number from 1, for [`from_code`](Self::from_code).
+    #[cfg(feature = "profile")]
+    pub(crate) const fn code(self) -> u8 {
+        self.0 as u8
+    }
+
+    /// The level of that code, if this CPU has it.
+    #[cfg(feature = "profile")]
+    pub(crate) fn from_code(code: u8) -> Option<Self> {
+        Self::available().find(|level| level.code() == code)
+    }
+
     /// Floats in a register.
     pub const fn lanes(self) -> usize {
         self.0.shape().lanes

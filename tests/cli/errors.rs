@@ -11,7 +11,7 @@ use crate::support::{Tiny, fails, program, run, stdout};
 fn command_lines_that_make_no_sense() {
     let tiny = Tiny::new();
     let levels = Level::NAMES.join(", ");
-    let cases: [(&[&str], &[&str]); 14] = [
+    let cases: [(&[&str], &[&str]); 18] = [
         (&[], &["Usage"]),
         (&["embde"], &["embde", "embed"]),
         (&["embed", "--no-such-flag"], &["--no-such-flag"]),
@@ -26,6 +26,10 @@ fn command_lines_that_make_no_sense() {
         (&["explain", "apple", "--head", "3"], &["--head 3", "0 to 2"]),
         (&["explain", "apple", "--nth", "1"], &["--from"]),
         (&["bench", "--threads", "none"], &["none", "all"]),
+        (&["bench", "--tokens", "0"], &["--tokens"]),
+        (&["bench", "--batch", "9999", "--tokens", "16,99"], &["9999 texts of 16 tokens", "at most 131072"]),
+        (&["bench", "--seconds", "1", "--repetitions", "3"], &["cannot be used with"]),
+        (&["bench", "--compare", "old.json", "--output", "md"], &["cannot be used with"]),
     ];
     for (args, parts) in cases {
         fails(&tiny.run(args), 2, parts);
@@ -34,10 +38,9 @@ fn command_lines_that_make_no_sense() {
 
 #[test]
 fn help_is_no_error_and_ends_with_examples() {
-    for args in
-        [&["--help"][..], &["embed", "--help"], &["similar", "--help"], &["explain", "--help"], &["bench", "--help"]]
-    {
-        let help = stdout(&run(program().args(args), b""));
+    for command in ["", "embed", "similar", "explain", "bench", "profile", "info"] {
+        let args = [&[command, "--help"][usize::from(command.is_empty())..]].concat();
+        let help = stdout(&run(program().args(&args), b""));
         let examples = help.split("Examples:\n").nth(1).unwrap_or_else(|| panic!("no examples in {args:?}"));
         assert!(examples.starts_with("  selfattn "), "{examples}");
     }

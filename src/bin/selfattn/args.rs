@@ -22,6 +22,8 @@ Examples:
   selfattn embed --model models/all-MiniLM-L6-v2 \"I love Apple Watch\" \"I love apple juice\"
   selfattn similar \"where can I keep my money\" --in notes.txt
   selfattn bench
+  selfattn profile \"I love Apple Watch\"
+  selfattn info
 
 The model is that of --model DIR, or of $SELFATTN_MODEL, or the one inside the program. That one
 tells the senses of words; for sentence vectors, get a larger one: `python3 scripts/get_minilm.py`
@@ -35,6 +37,8 @@ pub enum Command {
     Similar(SimilarArgs),
     Explain(ExplainArgs),
     Bench(BenchArgs),
+    Profile(ProfileArgs),
+    Info(InfoArgs),
 }
 
 /// Which model.
@@ -233,18 +237,47 @@ pub struct PictureArgs {
     pub svg: Option<PathBuf>,
 }
 
+/// How measurements are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Table {
+    /// Columns, for a terminal
+    Text,
+    /// A table in Markdown
+    Md,
+    /// Comma-separated values, all fields but the samples
+    Csv,
+    /// A JSON array of objects, one a measurement
+    Json,
+    /// One JSON object a line
+    Jsonl,
+}
+
 /// Measure how fast the model runs on this machine
 ///
-/// Three tests: one text of 16 tokens, one of 128, and 32 of 128 together, on random tokens. Each is warmed up and then
-/// repeated for the given time. GFLOP/s counts the model's own multiplications and additions; the peak is what fused
-/// multiply-adds reach on one core in the same run, times the threads.
+/// A test is so many texts of so many random tokens, computed together. It is warmed up and then repeated, for the given time
+/// or so many times. Unless told otherwise there are three: 1 text of 16 tokens, 1 of 128, and 32 of 128. GFLOP/s counts the
+/// model's own multiplications and additions; the peak is what fused multiply-adds reach on one core in the same run, times
+/// the threads; the bandwidth that of reading from memory.
+///
+/// --compare prints the ratio of the medians, old to new, so that 2 is twice as fast, with its 95 % interval by bootstrap
+/// (10,000 resamples). What differs between two runs as a whole, as the load of the machine, is not in that interval.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   selfattn bench
   selfattn bench --threads 1 --level all
-  selfattn bench --json --seconds 5 > bench.json")]
+  selfattn bench --tokens 16,64,256 --batch 1,8 --output md
+  selfattn bench --output json --seconds 5 > old.json
+  selfattn bench --compare old.json")]
 pub struct BenchArgs {
+    /// Tokens of a text, with commas between [default with --batch: 128]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub tokens: Vec<NonZeroUsize>,
+
+    /// Texts computed together, with commas between [default with --tokens: 1]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub batch: Vec<NonZeroUsize>,
+
     /// Numbers of threads to measure with, with commas between; all is one for each core
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1,all")]
     pub threads: Vec<String>,
@@ -253,11 +286,85 @@ pub struct BenchArgs {
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub level: Vec<String>,
 
-    /// Seconds to repeat each test for
+    /// Seconds to repeat each test for, a fifth of them to warm up
     #[arg(long, value_name = "S", default_value = "2")]
     pub seconds: f64,
 
-    /// Print a JSON array of objects, one a measurement
+    /// Repeat each test so often, however long it takes, after one time to warm up
+    #[arg(long, value_name = "N", conflicts_with = "seconds")]
+    pub repetitions: Option<NonZeroUsize>,
+
+    /// How to write the measurements
+    #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
+    pub output: Table,
+
+    /// Compare with the measurements in this file, which --output json or jsonl wrote, and print that
+    #[arg(long, value_name = "FILE", conflicts_with = "output")]
+    pub compare: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+/// Show which operations the time goes to, and which roof of the machine each of them is under
+///
+/// The text is run again and again, with spans around every operation and without in turns, and the table is of the mean pass.
+/// Bytes are those of the operands and the result, each once: an operation that moves more of them a second than memory can
+/// finds them in a cache. The peak and the bandwidth are measured in the same run.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  selfattn profile \"I love Apple Watch\"
+  selfattn profile --model models/all-MiniLM-L6-v2 --threads 1 - < story.txt
+  selfattn profile \"I love Apple Watch\" --trace trace.json --roofline roofs.svg
+  selfattn profile \"I love Apple Watch\" --json | jq '.operations[] | [.operation, .time_us]'
+
+Open the trace at https://ui.perfetto.dev, or in a browser of the Chromium family at chrome://tracing.")]
+pub struct ProfileArgs {
+    /// The text. Without it, or with -, standard input is read whole
+    #[arg(value_name = "TEXT")]
+    pub text: Option<String>,
+
+    /// Seconds to repeat it for, a fifth of them to warm up
+    #[arg(long, value_name = "S", default_value = "2")]
+    pub seconds: f64,
+
+    /// Write the spans of the last pass as a trace (JSON): a track for each thread, shapes and FLOPs as arguments
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+
+    /// Draw the operations below the roofs of the machine: .svg or .png
+    #[arg(long, value_name = "FILE")]
+    pub roofline: Option<PathBuf>,
+
+    /// Print everything as one JSON object
+    #[arg(long)]
+    pub json: bool,
+
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+    #[command(flatten)]
+    pub length: LengthArgs,
+}
+
+/// Say what this machine and the model are: instruction sets, tiles, parameters, memory
+///
+/// Flash is the weight file as it is; RAM is the scratch for a text of --tokens tokens on one thread, with weights read in
+/// place, or with weights packed once for the level, which is faster.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  selfattn info
+  selfattn info --model models/all-MiniLM-L6-v2 --tokens 256
+  selfattn info --json")]
+pub struct InfoArgs {
+    /// Tokens of the text that memory is planned for [default: 128, or what the model takes at most]
+    #[arg(long, value_name = "N")]
+    pub tokens: Option<NonZeroUsize>,
+
+    /// Print everything as one JSON object
     #[arg(long)]
     pub json: bool,
 

@@ -13,12 +13,15 @@ mod built_in;
 mod embed;
 mod error;
 mod explain;
+mod info;
 mod input;
 mod labels;
+mod machine;
 mod model;
 mod output;
 mod picture;
 mod plot;
+mod profile;
 mod progress;
 mod run;
 mod similar;
@@ -37,6 +40,8 @@ fn main() -> ExitCode {
         Command::Similar(args) => similar::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Profile(args) => profile::run(&args),
+        Command::Info(args) => info::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

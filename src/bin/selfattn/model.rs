@@ -86,6 +86,19 @@ impl Model {
         work(&encoder)
     }
 
+    /// Lends an encoder to `work` whose weights are as the file has them.
+    pub fn with_plain_encoder<T>(&self, work: impl FnOnce(&Encoder<'_, '_>) -> Result<T>) -> Result<T> {
+        work(&self.bind(&mut self.layers())?)
+    }
+
+    /// Numbers in the weight file, and its bytes.
+    pub fn size(&self) -> Result<(u64, usize)> {
+        let bytes = self.weights.bytes();
+        let tensors = SafeTensors::new(bytes).map_err(|error| in_words(&self.weights_path, error))?;
+        let numbers = tensors.tensors().map(|tensor| tensor.shape().map(|dim| dim as u64).product::<u64>()).sum();
+        Ok((numbers, bytes.len()))
+    }
+
     /// How the weights are stored: `f32`, `f16`, `bf16`.
     pub fn dtype(&self) -> Result<&'static str> {
         Ok(self.bind(&mut self.layers())?.word_table().dtype().name())

@@ -4,12 +4,14 @@ use core::ops::Range;
 
 use super::cache::KvCache;
 use super::options::Attention;
+use super::seen;
 use crate::element::Element;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::kernel::attention::head::{Heads, Problem, Ring, Stored};
 use crate::kernel::attention::weights::{self as kernel, AttentionWeights, Choice, WEIGHTS_BUFFERS, buffer_lens};
 use crate::ops::same;
+use crate::profile::{Operation, Work};
 use crate::scratch;
 use crate::simd::Level;
 use crate::view::{MatMut, MatRef, Matrix, within};
@@ -106,6 +108,14 @@ impl<'a> Inspection<'a> {
         Problem { heads, terms: &self.attention.terms, q: self.q, kv }
     }
 
+    /// What the chosen queries and heads take.
+    fn work(&self, operation: Operation, kv: &Stored<'_>) -> Work {
+        let spans = self.attention.spans(self.q.rows(), kv.rows());
+        let (keys, pairs) = seen(spans, &self.queries);
+        let shape = [self.queries.len(), keys, self.heads.len(), self.attention.heads.d];
+        Work::inspection(operation, shape, pairs, [self.q.dtype(), self.k.dtype()])
+    }
+
     fn choice<'p>(&'p self, problem: &'p Problem<'p>, level: Level) -> Choice<'p> {
         Choice {
             problem,
@@ -174,7 +184,8 @@ impl Engine<'_> {
         let spans = inspection.attention.spans(inspection.q.rows(), kv.rows());
         let heads = Heads { dv: 0, ..inspection.attention.heads };
         let problem = inspection.problem(&heads, kv);
-        kernel::weights(self, &inspection.choice(&problem, self.level()), spans, &mut memory, each);
+        let span = self.span(|| inspection.work(Operation::AttentionWeights, &kv));
+        kernel::weights(span.engine(), &inspection.choice(&problem, self.level()), spans, &mut memory, each);
         Ok(())
     }
 
@@ -218,7 +229,8 @@ impl Engine<'_> {
         let spans = inspection.attention.spans(inspection.q.rows(), kv.rows());
         let heads = Heads { dv: 0, ..inspection.attention.heads };
         let problem = inspection.problem(&heads, kv);
-        kernel::mass(self, &inspection.choice(&problem, self.level()), spans, out, &mut memory);
+        let span = self.span(|| inspection.work(Operation::AttentionMass, &kv));
+        kernel::mass(span.engine(), &inspection.choice(&problem, self.level()), spans, out, &mut memory);
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::ops::same;
+use crate::profile::Work;
 use crate::view::{MatMut, MatRef};
 
 impl Engine<'_> {
@@ -30,6 +31,7 @@ impl Engine<'_> {
         if value_dim * heads != out.cols() {
             return Err(Error::Shape { arg: "lse", expected: out.cols(), got: heads });
         }
+        let _span = self.span(|| Work::merge_attention([rows, out.cols(), heads]));
         for i in 0..rows {
             let sums = lse.row_mut(i).iter_mut().zip(other_lse.row(i));
             let values =

@@ -15,13 +15,16 @@ pub use tables::{Bias, Mask};
 
 pub use crate::kernel::attention::weights::AttentionWeights;
 
+use core::ops::Range;
+
 use crate::element::Element;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::kernel::attention::block::write_lse;
-use crate::kernel::attention::head::{Lse, Problem, Results, Ring, Stored};
+use crate::kernel::attention::head::{Lse, Problem, Results, Ring, Span, Stored};
 use crate::kernel::attention::{self as kernel, BUFFERS, buffer_lens, default_keys};
 use crate::ops::same;
+use crate::profile::Work;
 use crate::scratch;
 use crate::simd::Level;
 use crate::view::{MatMut, MatRef, Matrix};
@@ -174,7 +177,15 @@ impl Engine<'_> {
         let spans = attention.spans(q.rows(), kv.rows());
         let results = Results { out_stride: out.stride(), out: out.as_mut_ptr(), lse };
         let problem = Problem { heads: &attention.heads, terms: &attention.terms, q, kv };
-        kernel::attention(self, &problem, attention.keys_to_a_block(self.level()), spans, results, &mut memory);
+        let span = self.span(|| attention_of(&problem, spans.clone(), lse.is_some()));
+        kernel::attention(
+            span.engine(),
+            &problem,
+            attention.keys_to_a_block(self.level()),
+            spans,
+            results,
+            &mut memory,
+        );
         Ok(())
     }
 }
@@ -188,6 +199,36 @@ impl Attention<'_> {
             None => None,
         })
     }
+}
+
+/// Keys of all sequences, and how many of them all queries of one head see together.
+fn seen(spans: impl Iterator<Item = Span>, queries: &Range<usize>) -> (usize, u64) {
+    let (mut keys, mut pairs) = (0, 0);
+    for span in spans {
+        let n_k = span.keys.len();
+        keys += n_k;
+        let chosen = span.queries.start.max(queries.start)..span.queries.end.min(queries.end);
+        let pairs_of = |i: usize| span.limits.keys(i - span.queries.start, n_k).len() as u64;
+        pairs += chosen.map(pairs_of).sum::<u64>();
+    }
+    (keys, pairs)
+}
+
+/// What all heads of all sequences do.
+fn attention_of(problem: &Problem<'_>, spans: impl Iterator<Item = Span>, lse: bool) -> Work {
+    let Problem { heads, q, kv, .. } = problem;
+    let (keys, pairs) = seen(spans, &(0..q.rows()));
+    let elements = |rows: usize, cols: usize| (rows as u64).saturating_mul(cols as u64);
+    let bytes = |matrix: &Matrix<'_>, rows: usize, cols: usize| elements(rows, cols) * matrix.dtype().size() as u64;
+    let stored = bytes(&kv.k, keys, heads.kv * heads.d) + bytes(&kv.v, keys, heads.kv * heads.dv);
+    let results = elements(q.rows(), heads.count * heads.dv) + if lse { elements(q.rows(), heads.count) } else { 0 };
+    Work::attention(
+        [q.rows(), keys, heads.count],
+        [heads.d, heads.dv],
+        pairs,
+        [q.dtype(), kv.k.dtype(), kv.v.dtype()],
+        [bytes(q, q.rows(), q.cols()) + stored, results * size_of::<f32>() as u64],
+    )
 }
 
 fn columns(heads: usize, dim: usize) -> Result<usize> {

@@ -1,4 +1,4 @@
-//! The measurement itself: warm up, repeat for a while, count.
+//! The measurement itself: warm up, repeat for a while or so often, count.
 
 use std::time::{Duration, Instant};
 
@@ -11,25 +11,43 @@ const MOST: usize = 100_000;
 /// Share of the time spent on warming up: caches, the clock's frequency, the threads.
 const WARM_UP: f64 = 0.2;
 
-/// Milliseconds a repetition took.
+/// How often to repeat.
 #[derive(Clone, Copy, Debug)]
+pub enum Repeat {
+    /// For about so long, a part of it to warm up.
+    Seconds(f64),
+    /// So often, after one time to warm up.
+    Times(usize),
+}
+
+/// Milliseconds a repetition took.
+#[derive(Clone, Debug)]
 pub struct Times {
-    pub repetitions: usize,
+    pub all: Vec<f64>,
     pub mean: f64,
     /// Standard deviation of the sample.
     pub sd: f64,
     pub min: f64,
 }
 
-/// Repeats `work` for about `seconds`.
-pub fn measure(seconds: f64, mut work: impl FnMut() -> Result<()>) -> Result<Times> {
-    repeat(seconds * WARM_UP, 1, &mut work)?;
-    let times = repeat(seconds * (1.0 - WARM_UP), LEAST, &mut work)?;
+/// Repeats `work`.
+pub fn measure(how: Repeat, mut work: impl FnMut() -> Result<()>) -> Result<Times> {
+    let times = match how {
+        Repeat::Seconds(seconds) => {
+            repeat(seconds * WARM_UP, 1, &mut work)?;
+            repeat(seconds * (1.0 - WARM_UP), LEAST, &mut work)?
+        }
+        Repeat::Times(times) => {
+            work()?;
+            repeat(0.0, times, &mut work)?
+        }
+    };
     let n = times.len() as f64;
     let mean = times.iter().sum::<f64>() / n;
     let squares: f64 = times.iter().map(|time| (time - mean).powi(2)).sum();
     let min = times.iter().copied().fold(f64::INFINITY, f64::min);
-    Ok(Times { repetitions: times.len(), mean, sd: (squares / (n - 1.0)).sqrt(), min })
+    let sd = if times.len() > 1 { (squares / (n - 1.0)).sqrt() } else { 0.0 };
+    Ok(Times { all: times, mean, sd, min })
 }
 
 fn repeat(seconds: f64, least: usize, work: &mut impl FnMut() -> Result<()>) -> Result<Vec<f64>> {

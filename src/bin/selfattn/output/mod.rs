@@ -95,6 +95,16 @@ pub fn print_json(value: &impl Serialize) -> Result<()> {
         .map_err(|error| Failure::stdout(&error))
 }
 
+/// JSON values on standard output, one a line.
+pub fn print_json_lines(values: &[impl Serialize]) -> Result<()> {
+    let mut out = BufWriter::new(io::stdout());
+    let mut line = |value| {
+        serde_json::to_writer(&mut out, value)?;
+        out.write_all(b"\n")
+    };
+    values.iter().try_for_each(&mut line).and_then(|()| out.flush()).map_err(|error| Failure::stdout(&error))
+}
+
 /// Text on standard output.
 pub fn print(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();

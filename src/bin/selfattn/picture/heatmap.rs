@@ -28,9 +28,9 @@ const BAR_HEIGHT: f32 = 110.0;
 /// Column labels that do not fit above their columns lean by 45 degrees.
 const LEAN: f32 = std::f32::consts::FRAC_1_SQRT_2;
 
-const PAPER: &str = "#ffffff";
-const INK: &str = "#1d2430";
-const FAINT: &str = "#5c6675";
+pub(super) const PAPER: &str = "#ffffff";
+pub(super) const INK: &str = "#1d2430";
+pub(super) const FAINT: &str = "#5c6675";
 
 /// What is drawn.
 pub struct HeatMap<'a> {

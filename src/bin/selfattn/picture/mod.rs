@@ -1,4 +1,4 @@
-//! Pictures: heat maps, and a page. They are given names and numbers, and know nothing of models.
+//! Pictures: heat maps, a roofline plot, and a page. They are given names and numbers, and know nothing of models.
 
 mod colour;
 mod font;
@@ -7,11 +7,13 @@ mod matrix_image;
 pub mod page;
 pub mod pca;
 mod raster;
+mod roofline;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 pub use heatmap::HeatMap;
+pub use roofline::{Point, Roofline};
 
 use crate::error::{Failure, Result};
 use crate::output::WholeFile;
@@ -20,6 +22,7 @@ use crate::output::WholeFile;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     Html,
+    Json,
     Png,
     Svg,
 }
@@ -58,10 +61,14 @@ impl Output {
     }
 
     pub fn write_heat_map(self, map: &HeatMap<'_>) -> Result<()> {
-        let svg = map.svg()?;
+        self.write_svg(&map.svg()?)
+    }
+
+    /// Writes a drawing, as PNG if that was asked for.
+    pub fn write_svg(self, svg: &str) -> Result<()> {
         match self.format {
-            Format::Png => self.write(&raster::png(&svg)?),
-            Format::Svg | Format::Html => self.write(svg.as_bytes()),
+            Format::Png => self.write(&raster::png(svg)?),
+            Format::Svg | Format::Html | Format::Json => self.write(svg.as_bytes()),
         }
     }
 }
