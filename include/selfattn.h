@@ -288,17 +288,17 @@ int32_t selfattn_matmul(const selfattn_engine *engine, const selfattn_mat *a, co
                         selfattn_error *error);
 
 /* y = weights x, without scratch: x is k long, y is n long, the weights are not packed. Faster than selfattn_matmul of one row by
- * plain weights. SELFATTN_ERROR_SHAPE, _PACKED. Thread-safe. */
+ * plain weights. SELFATTN_ERROR_SHAPE, _VALUE for packed weights. Thread-safe. */
 int32_t selfattn_gemv(const selfattn_engine *engine, const selfattn_weights *weights, const float *x, size_t x_len, float *y,
                       size_t y_len, selfattn_error *error);
 
-/* Bytes that selfattn_pack needs, at the engine's level. The data of `weights` may be NULL. SELFATTN_ERROR_OVERFLOW, _PACKED.
+/* Bytes that selfattn_pack needs, at the engine's level. The data of `weights` may be NULL. SELFATTN_ERROR_OVERFLOW, _VALUE.
  * Thread-safe. */
 int32_t selfattn_packed_bytes(const selfattn_engine *engine, const selfattn_weights *weights, size_t *bytes,
                               selfattn_error *error);
 
 /* Packs weights once for the engine's level, so that no product has to. *packed points into `memory`, which is to stay as it is
- * while it is used; `weights` is no longer needed. SELFATTN_ERROR_SCRATCH, _PACKED. Thread-safe. */
+ * while it is used; `weights` is no longer needed. SELFATTN_ERROR_SCRATCH, _VALUE for packed weights. Thread-safe. */
 int32_t selfattn_pack(const selfattn_engine *engine, const selfattn_weights *weights, void *memory, size_t memory_bytes,
                       selfattn_weights *packed, selfattn_error *error);
 
@@ -460,7 +460,7 @@ int32_t selfattn_encoder_bytes(const selfattn_config *config, size_t *bytes, sel
 
 /* Makes an encoder in the caller's memory from the bytes of a model.safetensors, which should be aligned to 8. *encoder uses both
  * as long as it lives; to be rid of it, stop using it. SELFATTN_ERROR_SCRATCH for too little memory, _CONFIG, _MISALIGNED, and
- * those of weight files. Thread-safe. */
+ * those of weight files; `memory` may have been written then. Thread-safe. */
 int32_t selfattn_encoder_place(const selfattn_config *config, const void *weights, size_t weights_bytes, void *memory,
                                size_t memory_bytes, selfattn_encoder **encoder, selfattn_error *error);
 

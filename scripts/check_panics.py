@@ -29,8 +29,9 @@ def fail(message):
     sys.exit(f"check_panics.py: {message}")
 
 
-def output(*command):
-    done = subprocess.run(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+def output(*command, **environment):
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    done = subprocess.run(command, cwd=ROOT, text=True, env=os.environ | environment, **pipes)
     if done.returncode != 0:
         fail(f"{' '.join(map(str, command))} failed:\n{done.stderr}")
     return done.stdout
@@ -58,14 +59,16 @@ def main():
         fail("no readelf: install binutils")
     version = output("rustc", *TOOLCHAIN, "-vV")
     host = re.search(r"^host: (\S+)", version, re.M)[1]
-    linker = Path(output("rustc", *TOOLCHAIN, "--print", "sysroot").strip(), "lib/rustlib", host, "bin/rust-lld")
+    sysroot = Path(output("rustc", *TOOLCHAIN, "--print", "sysroot").strip())
+    linker = sysroot / "lib/rustlib" / host / "bin/rust-lld"
     names = functions()
     for target in sys.argv[1:] or [host]:
         library = build(target)
         image = library.with_name("selfattn-c-api")
         wanted = [option for name in names for option in ("-u", name)]
         link = ["--gc-sections", "--unresolved-symbols=ignore-all", "-e", names[0], *wanted]
-        output(linker, "-flavor", "gnu", *link, library, "-o", image)
+        # Where a toolchain's linker is not built into it.
+        output(linker, "-flavor", "gnu", *link, library, "-o", image, LD_LIBRARY_PATH=str(sysroot / "lib"))
         symbols = [line.split() for line in output("readelf", "-sW", image).splitlines() if re.match(r"\s+\d+:", line)]
         undefined = {words[7] for words in symbols if len(words) > 7 and words[6] == "UND"} - ENVIRONMENT
         found = sorted({words[7] for words in symbols if len(words) > 7 and FORBIDDEN.search(words[7])})
