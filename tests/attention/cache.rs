@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use crate::common::attend::draw::{Draw, draws};
 use crate::common::attend::form::Rows;
+use crate::common::attend::weights::{shown, started};
 use crate::common::attend::{Problem, Truths};
 use crate::common::bound::assert_within;
 use crate::common::data::{Rng, Values};
@@ -14,7 +15,7 @@ use crate::common::stored::Stored;
 use crate::common::{cases, every_level};
 use half::{bf16, f16};
 use proptest::prelude::*;
-use selfattn::{Attention, Element, Engine, Error, KvCache, MatMut, MatRef, Matrix, Sequences};
+use selfattn::{Attention, Element, Engine, Error, Inspection, KvCache, MatMut, MatRef, Matrix, Sequences};
 
 /// Elements of memory behind those of the cache.
 const BEHIND: usize = 7;
@@ -112,6 +113,38 @@ where
     out
 }
 
+/// The logarithms of the sums; the result has the bits that it has without them.
+fn check_sums<E: Element>(engine: Engine<'_>, problem: &Problem, cache: &KvCache<'_, E>, without: &Strided) -> Strided
+where
+    for<'m> Matrix<'m>: From<MatRef<'m, E>>,
+{
+    let (mut answer, mut scratch, options) = (problem.unwritten(), problem.scratch(engine), problem.form.options());
+    let (out, lse) = (answer.out.view_mut(), answer.lse.view_mut());
+    engine.attention_cached_lse(&options, problem.q.matrix(), cache, out, lse, &mut scratch).unwrap();
+    [&answer.out, &answer.lse].into_iter().for_each(Strided::assert_guards);
+    assert_eq!(answer.out.bits(), without.bits());
+    answer.lse
+}
+
+/// What is seen of a cache is what is seen of its tokens.
+fn check_weights<E: Element>(what: &str, engine: Engine<'_>, problem: &Problem, cache: &KvCache<'_, E>, lse: &Strided)
+where
+    for<'m> Matrix<'m>: From<MatRef<'m, E>>,
+{
+    let (options, heads) = (problem.form.options(), problem.form.heads);
+    let mut scratch = vec![0; engine.inspection_scratch(&options).unwrap()];
+    for given in [false, true] {
+        let inspection = Inspection::cached(&options, problem.q.matrix(), cache).unwrap();
+        let inspection = if given { inspection.lse(lse.view()) } else { inspection };
+        let truth = problem.weights(engine, given);
+        truth.check(what, &shown(engine, problem, &inspection, &mut scratch), &(0..problem.n_q()), &(0..heads));
+        let mut out = started(heads, problem.n_k());
+        let [expected, bounds] = truth.mass(&(0..problem.n_q()), &(0..heads), &out.mat());
+        engine.attention_mass(&inspection, out.view_mut(), &mut scratch).unwrap();
+        assert_within(what, &out.mat(), &expected, &bounds);
+    }
+}
+
 fn check<E: Element>(draw: &Draw, n_q: usize, capacity: usize, is_ring: bool, steps: &[Step])
 where
     for<'m> Matrix<'m>: From<MatRef<'m, E>>,
@@ -133,6 +166,9 @@ where
             let (out, truth) = (cached(engine, &problem, &cache), truths.at(engine));
             let what = format!("{} {steps:?} capacity {capacity}, ring {is_ring}: {problem:?}", engine.level());
             assert_within(&what, &out.mat(), &truth.expected.out, &truth.bounds.out);
+            let lse = check_sums(engine, &problem, &cache, &out);
+            assert_within(&what, &lse.mat(), &truth.expected.lse, &truth.bounds.lse);
+            check_weights(&what, engine, &problem, &cache, &lse);
         });
     }
     assert!(memory[len..].iter().all(|x| x.to_f32().is_nan()), "written behind the memory");

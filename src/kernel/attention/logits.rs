@@ -8,10 +8,10 @@ use super::place::{Segment, signed};
 use super::rows::Rows;
 use crate::element::Load;
 use crate::kernel::map::{load, registers};
-use crate::kernel::pack::{MAX_LANES, transpose_block};
+use crate::kernel::pack::transpose_block;
 use crate::kernel::softmax::finite_max;
 use crate::simd::math::{Exp2Bounded, Tanh};
-use crate::simd::{Op, Simd};
+use crate::simd::{MAX_LANES, Op, Simd};
 
 /// What a block of queries asks of the options about a segment whose first line of scores is given.
 #[derive(Clone, Copy)]
@@ -79,7 +79,7 @@ type Square = [f32; MAX_LANES * MAX_LANES];
 
 impl<S: Simd> Block<'_, S> {
     #[inline(always)]
-    unsafe fn adjust(&self, segment: &Segment, line: usize) {
+    pub unsafe fn adjust(&self, segment: &Segment, line: usize) {
         // SAFETY: the segment's lines have been written; the tables are as large as the sizes say.
         unsafe {
             if let Some(cap) = self.head.terms.softcap {
@@ -153,7 +153,7 @@ impl<S: Simd> Block<'_, S> {
     }
 
     #[inline(always)]
-    unsafe fn is_hidden(&self, segment: &Segment) -> bool {
+    pub unsafe fn is_hidden(&self, segment: &Segment) -> bool {
         let Some(mask) = &self.head.mask else { return false };
         let lanes = segment.registers.start * S::LANES..self.pairs.len().min(segment.registers.end * S::LANES);
         for lane in lanes {
@@ -298,11 +298,13 @@ impl<S: Simd> Block<'_, S> {
     }
 }
 
-/// A bias times log2(e): the least finite number, with which some mask, stays finite; -inf, inf and NaN stay what they are.
+/// A bias times log2(e): the largest finite numbers, with which some mask or choose, stay finite; -inf, inf and NaN stay what they
+/// are.
 #[inline(always)]
 fn in_powers_of_two<S: Simd>(s: S, bias: S::F32) -> S::F32 {
-    let least = s.splat(f32::MIN);
-    // The order matters: `max` returns its second operand when either is NaN.
-    let scaled = s.max(least, s.mul(bias, s.splat(core::f32::consts::LOG2_E)));
+    let [least, most] = [s.splat(f32::MIN), s.splat(f32::MAX)];
+    // The order matters: `max` and `min` return their second operand when either is NaN.
+    let scaled = s.max(least, s.min(most, s.mul(bias, s.splat(core::f32::consts::LOG2_E))));
+    let scaled = s.select(s.lt(most, bias), bias, scaled);
     s.select(s.lt(bias, least), bias, scaled)
 }

@@ -1,0 +1,62 @@
+# What .ci/run and its lanes share: steps that are announced and timed, and packages that are installed when missing.
+# Sourced by each, with the lane's name in `lane` and a folder of this run in `work`.
+set -euo pipefail
+
+export CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0
+# The levels and the model are this script's to choose.
+unset SELFATTN_LEVEL SELFATTN_MODEL
+
+step_name=
+step_start=0
+step_cpu=0
+
+# Seconds of CPU that this lane's programs have taken, in `cpu`. `times` knows them in this shell only, not in a pipe.
+read_cpu() {
+    times >"$work/cpu.$lane"
+    cpu=$(awk 'NR == 2 { for (i = 1; i <= 2; i++) { split($i, t, /[ms]/); sum += t[1] * 60 + t[2] } printf "%d", sum }' "$work/cpu.$lane")
+}
+
+finish_step() {
+    [ -n "$step_name" ] || return 0
+    read_cpu
+    local took="$((SECONDS - step_start)) s, $((cpu - step_cpu)) s of CPU"
+    printf '%-24s %s: %s\n' "$took" "$lane" "$step_name" >>"$work/times"
+    echo "<== $step_name: $took"
+    step_name=
+}
+
+step() {
+    finish_step
+    step_name=$1
+    step_start=$SECONDS
+    read_cpu
+    step_cpu=$cpu
+    echo
+    echo "==> $step_name"
+}
+
+fail() {
+    echo "$*" >&2
+    exit 1
+}
+
+# need COMMAND PACKAGE: installs the Debian package if there is no such command.
+need() {
+    command -v "$1" >/dev/null && return
+    echo "no $1, installing $2"
+    [ -n "${apt_updated:-}" ] || apt-get update -qq
+    apt_updated=1
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$2"
+    command -v "$1" >/dev/null || fail "no $1, even after installing $2"
+}
+
+# README.md must have every command that is run here as its own.
+readme_has() {
+    grep -qF -- "$1" README.md || fail "README.md lacks: $1"
+}
+
+at_exit() {
+    local code=$?
+    [ "$code" -eq 0 ] || echo "==> FAILED: ${step_name:-start}, after $((SECONDS - step_start)) s (exit code $code)" >&2
+}
+trap at_exit EXIT
