@@ -24,8 +24,9 @@ fn the_same_bits_as_by_names() {
             let model = Model::random(spelling, Sizes::default(), 1).stored_as(dtype);
             let file = model.safetensors();
             let (config, places) = places(&model, &file);
+            let placed = Placed::new(&file, &places);
             let mut layers = vec![Layer::default(); config.layers];
-            let encoder = Encoder::bind_placed(&config, &Placed::new(&file, &places), &mut layers).unwrap();
+            let encoder = Encoder::bind_placed(&config, &placed, &mut layers).unwrap();
             with_encoder(&model.config_json(), &file, None, |named| {
                 every_level(|engine| {
                     let (placed, named) = (embed(&encoder, engine, &text).bits(), embed(named, engine, &text).bits());
@@ -36,28 +37,32 @@ fn the_same_bits_as_by_names() {
     }
 }
 
+fn bind<'a>(config: &EncoderConfig, file: &'a [u8], places: &'a [Place], layers: usize) -> Option<Error> {
+    let mut layers = vec![Layer::default(); layers];
+    Encoder::bind_placed(config, &Placed::new(file, places), &mut layers).err()
+}
+
 #[test]
 fn what_does_not_fit_is_refused() {
     let model = Model::random(Spelling::Bert, Sizes::default(), 1);
     let file = model.safetensors();
     let (config, places) = places(&model, &file);
-    let bind = |file: &[u8], places: &[Place], layers: usize| {
-        let mut layers = vec![Layer::default(); layers];
-        Encoder::bind_placed(&config, &Placed::new(file, places), &mut layers).err()
-    };
-    assert_eq!(bind(&file, &places, config.layers), None);
+    assert_eq!(bind(&config, &file, &places, config.layers), None);
     let (expected, got) = (places.len(), places.len() - 1);
-    assert_eq!(bind(&file, &places[..got], config.layers), Some(Error::Shape { arg: "places", expected, got }));
+    assert_eq!(
+        bind(&config, &file, &places[..got], config.layers),
+        Some(Error::Shape { arg: "places", expected, got })
+    );
     let (expected, got) = (config.layers, config.layers - 1);
-    assert_eq!(bind(&file, &places, got), Some(Error::Shape { arg: "layers", expected, got }));
+    assert_eq!(bind(&config, &file, &places, got), Some(Error::Shape { arg: "layers", expected, got }));
     let needed = file.len() as u64;
     assert_eq!(
-        bind(&file[..file.len() - 1], &places, config.layers),
+        bind(&config, &file[..file.len() - 1], &places, config.layers),
         Some(Error::Truncated { needed, got: needed - 1 })
     );
     let far = Place { offset: usize::MAX - 3, dtype: Dtype::F32 };
-    assert!(matches!(bind(&file, &vec![far; places.len()], config.layers), Some(Error::Truncated { .. })));
+    assert!(matches!(bind(&config, &file, &vec![far; places.len()], config.layers), Some(Error::Truncated { .. })));
     let odd = Place { offset: places[0].offset + 1, ..places[0] };
     let odd: Vec<Place> = [odd].into_iter().chain(places[1..].iter().copied()).collect();
-    assert_eq!(bind(&file, &odd, config.layers), Some(Error::Misaligned { arg: "bytes", align: 4 }));
+    assert_eq!(bind(&config, &file, &odd, config.layers), Some(Error::Misaligned { arg: "bytes", align: 4 }));
 }

@@ -158,7 +158,7 @@ impl<'a, S: Simd> Block<'a, S> {
             self.fill(TOP, s.splat(f32::NEG_INFINITY));
             for segment in self.sight.segments(keys.clone(), CHUNK) {
                 let line = segment.keys.start - keys.start;
-                if self.hides(&segment, line) {
+                if self.head.mask.is_some() && self.ask(&segment, line, Ask::IsHidden) {
                     continue;
                 }
                 P::scores(self, &segment, line);
@@ -170,7 +170,7 @@ impl<'a, S: Simd> Block<'a, S> {
             }
             for segment in self.sight.segments(keys.clone(), CHUNK) {
                 let line = segment.keys.start - keys.start;
-                if self.hides(&segment, line)
+                if self.head.mask.is_some() && self.ask(&segment, line, Ask::IsHidden)
                     || self.may_hide(&segment) && self.ask(&segment, line, Ask::AccumulateSeen)
                 {
                     continue;
@@ -240,16 +240,9 @@ impl<'a, S: Simd> Block<'a, S> {
         !segment.whole || self.head.mask.is_some() || self.head.bias.is_some()
     }
 
-    /// Whether the boolean mask hides all of the segment.
-    #[inline(always)]
-    pub unsafe fn hides(&self, segment: &Segment, line: usize) -> bool {
-        // SAFETY: the same contract.
-        self.head.mask.is_some() && unsafe { self.ask(segment, line, Ask::IsHidden) }
-    }
-
     /// Has the options do something; the answer is no where there are none.
     #[inline(always)]
-    pub unsafe fn ask(&self, segment: &Segment, line: usize, ask: Ask) -> bool {
+    unsafe fn ask(&self, segment: &Segment, line: usize, ask: Ask) -> bool {
         let Some(options) = self.head.terms.options else { return false };
         if matches!(ask, Ask::Adjust) && segment.whole && !self.head.terms.change_all() {
             return false;

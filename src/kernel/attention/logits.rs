@@ -79,7 +79,7 @@ type Square = [f32; MAX_LANES * MAX_LANES];
 
 impl<S: Simd> Block<'_, S> {
     #[inline(always)]
-    unsafe fn adjust(&self, segment: &Segment, line: usize) {
+    pub unsafe fn adjust(&self, segment: &Segment, line: usize) {
         // SAFETY: the segment's lines have been written; the tables are as large as the sizes say.
         unsafe {
             if let Some(cap) = self.head.terms.softcap {
@@ -153,7 +153,7 @@ impl<S: Simd> Block<'_, S> {
     }
 
     #[inline(always)]
-    unsafe fn is_hidden(&self, segment: &Segment) -> bool {
+    pub unsafe fn is_hidden(&self, segment: &Segment) -> bool {
         let Some(mask) = &self.head.mask else { return false };
         let lanes = segment.registers.start * S::LANES..self.pairs.len().min(segment.registers.end * S::LANES);
         for lane in lanes {

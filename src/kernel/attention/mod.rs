@@ -12,7 +12,7 @@ pub(crate) mod weights;
 use core::ops::Range;
 
 use self::block::{Block, Buffers, Queries, STATE};
-use self::head::{Problem, Results, Span};
+use self::head::{Head, Problem, Results, Span};
 use self::lanes::Lanes;
 use self::place::Sight;
 use self::rows::{Partial, Rows, most_pairs, rows_len};
@@ -166,21 +166,11 @@ impl<'a> Work<'a> {
 
     /// Block `item` of a sequence, counted through all its heads, and the task's memory.
     fn pairs_of(&self, task: usize, span: &Span, item: usize) -> Pairs<'a> {
-        let (width, lanes, blocks) = (self.level.tile().1, self.level.lanes(), self.blocks(span));
+        let (width, blocks) = (self.level.tile().1, self.blocks(span));
         let (kv, block) = div_rem(item, blocks);
         let pairs = block * width..self.pairs(span).min((block + 1) * width);
         let head = self.problem.head(span, kv, &self.results);
-        let sight = Sight::new(&head.limits, &pairs, head.heads.group(), lanes, head.n_k);
-        Pairs(Queries {
-            level: self.level,
-            few: self.is_few(span),
-            width: sight.registers() * lanes,
-            head,
-            pairs,
-            sight,
-            keys: self.keys,
-            buffers: self.memory.buffers(task),
-        })
+        Pairs::new(self.level, self.is_few(span), head, pairs, (self.keys, self.memory.buffers(task)))
     }
 
     fn run(&self, task: usize, span: &Span, item: usize) {
@@ -222,6 +212,13 @@ fn parts(n_k: usize, keys: usize) -> impl ExactSizeIterator<Item = Range<usize>>
 struct Pairs<'a>(Queries<'a>);
 
 impl<'a> Pairs<'a> {
+    /// With the keys to a block, and the task's memory.
+    fn new(level: Level, few: bool, head: Head<'a>, pairs: Range<usize>, (keys, buffers): (usize, Buffers)) -> Self {
+        let lanes = level.lanes();
+        let sight = Sight::new(&head.limits, &pairs, head.heads.group(), lanes, head.n_k);
+        Self(Queries { level, few, width: sight.registers() * lanes, head, pairs, sight, keys, buffers })
+    }
+
     #[inline(always)]
     fn block<S: Simd>(self, s: S) -> Block<'a, S> {
         Block::new(s, self.0)

@@ -102,8 +102,9 @@ impl<S: Simd> Products<S> for Rows {
         // SAFETY: the values exist.
         unsafe {
             for_each_operand!(block.head.v.at(row, 0), v => {
-                for keys in runs(keys) {
-                    with_pairs!(S, block.pairs.len(), R, C => accumulate::<S, _, R, C>(block, v, keys, line));
+                for first in (0..keys).step_by(ADDED) {
+                    let some = first..keys.min(first + ADDED);
+                    with_pairs!(S, block.pairs.len(), R, C => accumulate::<S, _, R, C>(block, v, some, line));
                 }
             });
         }
@@ -114,8 +115,10 @@ impl<S: Simd> Products<S> for Rows {
         let (row, keys) = (block.head.ring.row(segment.keys.start), segment.keys.len());
         // SAFETY: the values exist.
         unsafe {
-            for_each_operand!(block.head.v.at(row, 0), v => for keys in runs(keys) {
-                accumulate_masked(block, v, keys, line);
+            for_each_operand!(block.head.v.at(row, 0), v => {
+                for first in (0..keys).step_by(ADDED) {
+                    accumulate_masked(block, v, first..keys.min(first + ADDED), line);
+                }
             });
         }
     }
@@ -154,12 +157,6 @@ impl<S: Simd> Products<S> for Rows {
             }
         }
     }
-}
-
-/// So many keys, [`ADDED`] at a time.
-#[inline(always)]
-fn runs(keys: usize) -> impl Iterator<Item = Range<usize>> {
-    (0..keys).step_by(ADDED).map(move |first| first..keys.min(first + ADDED))
 }
 
 /// Scores of `keys` keys against `R` rows of queries.

@@ -154,7 +154,7 @@ impl Engine<'_> {
         mut lse: MatMut<'_>,
         scratch: &mut [u8],
     ) -> Result<()> {
-        // Sizes and options first, as without it.
+        // What is refused without it first.
         self.attention_lens(attention)?;
         attention.check(&q, &kv, [out.rows(), out.cols()])?;
         attention.check_lse(q.rows(), [lse.rows(), lse.cols()])?;
