@@ -14,7 +14,8 @@ use fixtures::data::Rng;
 use fixtures::memory::{AsMatrix, Strided};
 use half::{bf16, f16};
 use selfattn::{
-    Activation, Attention, Element, Engine, Epilogue, KvCache, Level, MatMut, MatRef, Matrix, Packed, Weights,
+    Activation, Attention, Element, Engine, Epilogue, Inspection, KvCache, Level, MatMut, MatRef, Matrix, Packed,
+    Weights,
 };
 
 /// Products of transformers, `m x k x n`: the layers of a model 384 wide over a passage and a query, of larger ones, the
@@ -54,6 +55,8 @@ const ATTENTIONS: [[usize; 3]; 11] = [
     [8, 2048, 128],
     [1, 8192, 128],
 ];
+/// Where what is seen is measured beside it.
+const MASSES: [[usize; 3]; 3] = [[8, 512, 64], [8, 2048, 64], [8, 2048, 128]];
 /// Decoding: heads of queries, heads of keys and values, their dimensions, keys in the cache.
 const QUERY_HEADS: usize = 32;
 const KV_HEADS: usize = 8;
@@ -176,6 +179,43 @@ where
     });
 }
 
+/// What each key gets, with the logarithms of the sums and without, beside the attention it is of.
+fn mass(criterion: &mut Criterion) {
+    let mut bench = Bench::new(criterion, "attention mass");
+    for engine in engines() {
+        for (size, causal) in MASSES.into_iter().flat_map(|size| [(size, false), (size, true)]) {
+            heads::<f32>(&mut bench, &engine, size, causal);
+            mass_of_heads(&mut bench, &engine, size, causal);
+        }
+    }
+}
+
+fn mass_of_heads(bench: &mut Bench<'_>, engine: &Engine<'_>, [heads, n, d]: [usize; 3], causal: bool) {
+    let multiply_adds = heads * n * n * d / if causal { 2 } else { 1 };
+    if engine.level() == Level::SCALAR && multiply_adds > PORTABLE {
+        return;
+    }
+    let attention = Attention::new(heads, d).causal(causal);
+    let [q, k] = [1, 2].map(|seed| random_by::<f32>(seed, n, heads * d));
+    let (mut out, mut lse) = (random::<f32>(n, heads * d), random::<f32>(n, heads));
+    let mut scratch = vec![0; engine.attention_scratch(&attention).unwrap()];
+    let (of_v, of_lse) = (out.view_mut(), lse.view_mut());
+    engine.attention_lse(&attention, q.view(), k.view(), k.view(), of_v, of_lse, &mut scratch).unwrap();
+    let (mut mass, mut scratch) = (random::<f32>(heads, n), vec![0; engine.inspection_scratch(&attention).unwrap()]);
+    for (given, passes) in [(true, 1), (false, 2)] {
+        let case = format!(
+            "mass{} {heads}x{n}x{d}{}",
+            if given { " by sums" } else { "" },
+            if causal { " causal" } else { "" }
+        );
+        bench.run(engine, &case, 2 * (passes * multiply_adds) as u64, || {
+            let inspection = Inspection::new(&attention, black_box(&q).view(), k.view());
+            let inspection = if given { inspection.lse(lse.view()) } else { inspection };
+            engine.attention_mass(&inspection, mass.view_mut(), &mut scratch).unwrap();
+        });
+    }
+}
+
 fn decode(criterion: &mut Criterion) {
     let mut bench = Bench::new(criterion, "decode");
     for keys in KEYS {
@@ -256,5 +296,5 @@ fn gelu(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, matmul, one_row, softmax, attention, decode, layer_norm, gelu);
+criterion_group!(benches, matmul, one_row, softmax, attention, mass, decode, layer_norm, gelu);
 criterion_main!(benches);

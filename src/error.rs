@@ -3,6 +3,7 @@
 use core::fmt;
 
 use crate::weights::TensorName;
+use crate::words::{Say, Words, display, say};
 
 /// What was wrong with a call. Nothing has been written when one of these is returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,9 +155,9 @@ pub enum HeaderFault {
     TooMany,
 }
 
-impl fmt::Display for HeaderFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Words for HeaderFault {
+    fn say(&self, to: &mut Say<'_>) {
+        to(match self {
             Self::Syntax => "not valid JSON",
             Self::Field => "a field is missing, repeated or of the wrong kind",
             Self::Dtype => "unknown element type",
@@ -165,60 +166,54 @@ impl fmt::Display for HeaderFault {
             Self::Span => "shape and data offsets disagree",
             Self::Duplicate => "two tensors have the same name",
             Self::TooMany => "too many tensors, or too long an entry",
-        })
+        });
+    }
+}
+
+impl Words for Error {
+    fn say(&self, to: &mut Say<'_>) {
+        match *self {
+            Self::Overflow { arg } => say!(to, "`", arg, "`: the size overflows"),
+            Self::Shape { arg, expected, got } => say!(to, "`", arg, "`: expected a size of ", expected, ", got ", got),
+            Self::Value { arg } => say!(to, "`", arg, "`: the value is out of range"),
+            Self::Scratch { needed, got } => say!(to, "`scratch`: ", needed, " bytes are needed, got ", got),
+            Self::Capacity { arg, needed, got } => say!(to, "`", arg, "`: ", needed, " tokens, and room for ", got),
+            Self::Misaligned { arg, align } => say!(to, "`", arg, "`: must be aligned to ", align, " bytes"),
+            Self::BigEndian => say!(to, "weight files are little-endian, and this target is big-endian"),
+            Self::Packed { arg } => say!(to, "`", arg, "`: packed for another SIMD level than it is run at"),
+            Self::Level => say!(to, "the SIMD level is unknown or this CPU does not have it"),
+            Self::Token { index, id, vocab } => {
+                say!(to, "token ", index, " has id ", id, ", but the vocabulary has ", vocab, " entries");
+            }
+            Self::TooLong { got, max } => say!(to, "the sequence has ", got, " tokens, but the model can take ", max),
+            Self::Config { field } => say!(to, "config: `", field, "` is missing or its value is not supported"),
+            Self::Json { at } => say!(to, "not valid JSON at byte ", at),
+            Self::Truncated { needed, got } => {
+                say!(to, "the weight file is cut off: ", needed, " bytes are needed, got ", got);
+            }
+            Self::HeaderTooLarge { claimed, max } => {
+                say!(to, "the weight file claims a header of ", claimed, " bytes; at most ", max, " are allowed");
+            }
+            Self::Header { at, fault } => say!(to, "the weight file's header is wrong at byte ", at, ": ", fault),
+            Self::MissingTensor { tensor } => say!(to, "the weight file has no tensor `", tensor, "`"),
+            Self::UnknownTensor { index } => say!(to, "tensor ", index, " of the weight file is not part of the model"),
+            Self::TensorShape { tensor, expected: [er, ec], got: [gr, gc] } => {
+                say!(to, "tensor `", tensor, "`: expected shape ", er, " x ", ec, ", got ", gr, " x ", gc);
+            }
+            Self::TensorType { tensor } => say!(to, "tensor `", tensor, "`: the element type is not f32, f16 or bf16"),
+        }
+    }
+}
+
+impl fmt::Display for HeaderFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        display(self, f)
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Overflow { arg } => write!(f, "`{arg}`: the size overflows"),
-            Self::Shape { arg, expected, got } => {
-                write!(f, "`{arg}`: expected a size of {expected}, got {got}")
-            }
-            Self::Value { arg } => write!(f, "`{arg}`: the value is out of range"),
-            Self::Scratch { needed, got } => {
-                write!(f, "`scratch`: {needed} bytes are needed, got {got}")
-            }
-            Self::Capacity { arg, needed, got } => write!(f, "`{arg}`: {needed} tokens, and room for {got}"),
-            Self::Misaligned { arg, align } => {
-                write!(f, "`{arg}`: must be aligned to {align} bytes")
-            }
-            Self::BigEndian => f.write_str("weight files are little-endian, and this target is big-endian"),
-            Self::Packed { arg } => {
-                write!(f, "`{arg}`: packed for another SIMD level than it is run at")
-            }
-            Self::Level => f.write_str("the SIMD level is unknown or this CPU does not have it"),
-            Self::Token { index, id, vocab } => {
-                write!(f, "token {index} has id {id}, but the vocabulary has {vocab} entries")
-            }
-            Self::TooLong { got, max } => {
-                write!(f, "the sequence has {got} tokens, but the model can take {max}")
-            }
-            Self::Config { field } => {
-                write!(f, "config: `{field}` is missing or its value is not supported")
-            }
-            Self::Json { at } => write!(f, "not valid JSON at byte {at}"),
-            Self::Truncated { needed, got } => {
-                write!(f, "the weight file is cut off: {needed} bytes are needed, got {got}")
-            }
-            Self::HeaderTooLarge { claimed, max } => {
-                write!(f, "the weight file claims a header of {claimed} bytes; at most {max} are allowed")
-            }
-            Self::Header { at, fault } => {
-                write!(f, "the weight file's header is wrong at byte {at}: {fault}")
-            }
-            Self::MissingTensor { tensor } => write!(f, "the weight file has no tensor `{tensor}`"),
-            Self::UnknownTensor { index } => {
-                write!(f, "tensor {index} of the weight file is not part of the model")
-            }
-            Self::TensorShape { tensor, expected: [er, ec], got: [gr, gc] } => {
-                write!(f, "tensor `{tensor}`: expected shape {er} x {ec}, got {gr} x {gc}")
-            }
-            Self::TensorType { tensor } => {
-                write!(f, "tensor `{tensor}`: the element type is not f32, f16 or bf16")
-            }
-        }
+        display(self, f)
     }
 }
 

@@ -32,6 +32,7 @@
 //! - `alloc`: [`block::Runner`](crate::block), an encoder with memory of its own.
 //! - `rayon`: `RayonPool`, threads; results do not depend on their number.
 //! - `cli`: the command `selfattn`.
+//! - `capi`: the C API of `include/selfattn.h`.
 //!
 //! Without default features the crate is `core` alone.
 
@@ -45,6 +46,10 @@ extern crate alloc;
 extern crate std;
 
 pub mod block;
+#[cfg(feature = "capi")]
+#[doc(hidden)]
+#[allow(unsafe_code)]
+pub mod capi;
 #[allow(unsafe_code)]
 mod element;
 #[allow(unsafe_code)]
@@ -61,6 +66,7 @@ mod scratch;
 mod simd;
 mod view;
 pub mod weights;
+mod words;
 
 pub use element::{Dtype, Element};
 #[cfg(feature = "rayon")]
@@ -70,7 +76,7 @@ pub use error::{Error, HeaderFault, Result};
 pub use kernel::Activation;
 pub use kernel::output::Epilogue;
 pub use kernel::rhs::{Order, Plain};
-pub use ops::attention::{Attention, Bias, KvCache, Mask, Sequences};
+pub use ops::attention::{Attention, AttentionWeights, Bias, Inspection, KvCache, Mask, Sequences};
 pub use ops::weights::{Packed, Weights};
 pub use simd::Level;
 pub use view::{MatMut, MatRef, Matrix};

@@ -198,7 +198,7 @@ impl<'a, E> MatMut<'a, E> {
     }
 }
 
-fn within(arg: &'static str, range: &Range<usize>, len: usize) -> Result<usize> {
+pub(crate) fn within(arg: &'static str, range: &Range<usize>, len: usize) -> Result<usize> {
     if range.start > range.end || range.end > len {
         return Err(Error::Shape { arg, expected: len, got: range.end });
     }

@@ -6,6 +6,12 @@ mod common;
 mod cache;
 #[path = "attention/contract.rs"]
 mod contract;
+#[path = "attention/extreme.rs"]
+mod extreme;
+#[path = "attention/inspect.rs"]
+mod inspect;
+#[path = "attention/inspect_contract.rs"]
+mod inspect_contract;
 #[path = "attention/masked.rs"]
 mod masked;
 #[path = "attention/merge.rs"]

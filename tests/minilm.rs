@@ -18,7 +18,7 @@ use common::oracle::{Mat, dot};
 use common::pools::every_pool;
 use common::run::{Text, embed, hidden, scratch_for, with_encoder};
 use selfattn::block::{Encoder, Probe};
-use selfattn::{Attention, Dtype, Engine, MatMut};
+use selfattn::{Attention, AttentionWeights, Dtype, Engine, Inspection, MatMut};
 use serde_json::Value;
 
 const SENTENCE_VECTOR: f64 = 5e-7;
@@ -153,10 +153,11 @@ fn attention_error(encoder: &Encoder, engine: Engine<'_>, row: &Row) -> f64 {
     let (mut error, mut seen) = (0.0, 0);
     let mut probe = |probe: Probe<'_>| {
         for (_, head, expected) in row.attention.iter().filter(|(layer, ..)| *layer == probe.layer) {
-            let columns = head * dim..(head + 1) * dim;
             let mut weights = vec![0.0; tokens];
-            let keys = probe.k.cols_range(columns.clone()).unwrap();
-            engine.attention_weights(&options, &probe.q.row(1)[columns], keys, &mut weights).unwrap();
+            let inspection = Inspection::new(&options, probe.q, probe.k).queries(1..2).heads(*head..head + 1);
+            let mut scratch = vec![0; engine.inspection_scratch(&options).unwrap()];
+            let mut put = |piece: AttentionWeights<'_>| weights[piece.keys].copy_from_slice(piece.weights);
+            engine.attention_weights(&inspection, &mut scratch, &mut put).unwrap();
             let expected = Mat { rows: 1, cols: tokens, data: expected.clone() };
             error = f64::max(error, max_error(&Mat::of_row(&weights), &expected));
             seen += 1;

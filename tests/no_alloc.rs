@@ -11,7 +11,7 @@ use common::model::{Model, Sizes, Spelling};
 use common::run::{Text, scratch_for, with_encoder};
 use selfattn::block::{Encoder, Layer};
 use selfattn::weights::{EncoderConfig, SafeTensors};
-use selfattn::{Dtype, Engine};
+use selfattn::{Attention, Dtype, Engine, Inspection, MatMut};
 
 thread_local! {
     /// Calls to the allocator by this thread: other tests run beside.
@@ -99,6 +99,34 @@ fn run(encoder: &Encoder, engine: Engine<'_>, text: &Text) {
     })
     .unwrap();
     assert_eq!(layers_seen, 4, "two layers of two groups");
+}
+
+#[test]
+fn attention_and_its_inspection_do_not_allocate() {
+    let x = Strided::dense(30, 16, |i, j| ((i * 7 + j * 3) % 11) as f32 * 0.1);
+    let attention = Attention::new(4, 4).kv_heads(4).causal(true);
+    every_level(|engine| {
+        let (mut out, mut lse, mut mass) = (x.clone(), Strided::dense(30, 4, |_, _| 0.0), [0.0; 30]);
+        let mut scratch = Bytes::new(engine.attention_scratch(&attention).unwrap(), 0);
+        let [q, k, v] = [x.view(); 3];
+        without_heap("attention_lse", || {
+            engine.attention_lse(&attention, q, k, v, out.view_mut(), lse.view_mut(), &mut scratch)
+        })
+        .unwrap();
+        let mut scratch = Bytes::new(engine.inspection_scratch(&attention).unwrap(), 0);
+        let mut sum = 0.0;
+        without_heap("attention_weights", || {
+            let inspection = Inspection::new(&attention, q, k).heads(1..3);
+            engine.attention_weights(&inspection, &mut scratch, &mut |piece| sum += piece.weights.iter().sum::<f32>())
+        })
+        .unwrap();
+        assert!((sum - 60.0).abs() < 1e-4, "{sum}");
+        without_heap("attention_mass", || {
+            let inspection = Inspection::new(&attention, q, k).lse(lse.view());
+            engine.attention_mass(&inspection, MatMut::new(&mut mass, 1, 30)?, &mut scratch)
+        })
+        .unwrap();
+    });
 }
 
 #[test]

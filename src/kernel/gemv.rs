@@ -146,7 +146,8 @@ impl<E: Load> Gemv<'_, E> {
     #[inline(always)]
     unsafe fn terms<S: Simd, const T: usize>(&self, s: S, p: usize) {
         let rows: [*const E; T] = each!(self.w.ptr; T, t => self.w.at(0, p + t).ptr);
-        let x = each!(s.splat(0.0); T, t => s.splat(self.x[p + t]));
+        // SAFETY: `x` has as many elements as the weights have rows.
+        let x = each!(s.splat(0.0); T, t => s.splat(unsafe { *self.x.as_ptr().add(p + t) }));
         for (at, n) in registers::<S>(self.outputs) {
             // SAFETY: `at + n` is at most the number of outputs, which is the length of each row.
             unsafe {

@@ -6,15 +6,13 @@ use core::mem::MaybeUninit;
 use half::bf16;
 
 use crate::element::{Dtype, Element, Load};
+use crate::engine::div_rem;
 use crate::kernel::Strided;
 use crate::kernel::map::{load, registers};
 use crate::kernel::panels::{Panels, interleaved, lines};
 use crate::kernel::rhs::Order;
-use crate::simd::{Bf16Dot, DotOp, Level, Op, Simd};
+use crate::simd::{Bf16Dot, DotOp, Level, MAX_LANES, Op, Simd};
 use crate::view::MatRef;
-
-/// The widest register of any level, in floats; the side of the blocks that are transposed.
-pub(crate) const MAX_LANES: usize = 16;
 
 /// Room for `LANES x LANES` floats of any level.
 pub(crate) type Block = [f32; MAX_LANES * MAX_LANES];
@@ -49,13 +47,14 @@ pub(crate) fn pack<E: Element>(level: Level, weights: &MatRef<'_, E>, order: Ord
     for j in 0..panels.count() {
         let columns = panels.columns(j);
         let width = columns.len();
-        let panel = &mut out[columns.start * lines..columns.end * lines];
+        let Some(panel) = out.get_mut(columns.start * lines..columns.end * lines) else { return };
         for start in (0..lines).step_by(BLOCK) {
             for i in 0..width {
                 for p in start..lines.min(start + BLOCK) {
-                    let (group, of_group) = (p / interleaved, p % interleaved);
-                    panel[(group * width + i) * interleaved + of_group] =
-                        at(columns.start + i, p).copied().unwrap_or(E::ZERO);
+                    let (group, of_group) = div_rem(p, interleaved);
+                    if let Some(to) = panel.get_mut((group * width + i) * interleaved + of_group) {
+                        *to = at(columns.start + i, p).copied().unwrap_or(E::ZERO);
+                    }
                 }
             }
         }

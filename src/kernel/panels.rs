@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use crate::element::{Dtype, Element};
-use crate::engine::part_of;
+use crate::engine::{div_ceil, part_of};
 use crate::simd::Level;
 
 /// The columns of B, rounded up to whole registers and divided evenly among as few panels as can hold them: 64 columns are
@@ -20,8 +20,8 @@ impl Panels {
     /// Of `n` columns.
     pub fn new(level: Level, n: usize) -> Self {
         let lanes = level.lanes();
-        let registers = n.div_ceil(lanes);
-        Self { n, lanes, registers, count: registers.div_ceil(level.tile().1 / lanes) }
+        let registers = div_ceil(n, lanes);
+        Self { n, lanes, registers, count: div_ceil(registers, div_ceil(level.tile().1, lanes)) }
     }
 
     pub fn count(&self) -> usize {

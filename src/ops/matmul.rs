@@ -26,6 +26,11 @@ impl Engine<'_> {
     fn memory_lens(&self, m: usize, a: Dtype, weights: &Weights<'_>) -> Result<[usize; 2]> {
         let size = Size { m, k: weights.k(), n: weights.n() };
         let types = Types { a, b: weights.dtype(), plain: matches!(weights, Weights::Plain(_)) };
+        self.product_lens(size, types)
+    }
+
+    /// The lengths of the buffers for a product of this form.
+    pub(crate) fn product_lens(&self, size: Size, types: Types) -> Result<[usize; 2]> {
         let lens = scratch::for_threads(memory_lens(self.level(), size, types), self.threads());
         lens.ok_or(Error::Overflow { arg: "scratch" })
     }

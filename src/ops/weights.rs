@@ -115,10 +115,15 @@ impl<'a> Packed<'a> {
 
     /// `sum` bytes and those of these weights, before the slack for alignment.
     pub(crate) fn add_bytes(level: Level, weights: &Plain<'_>, sum: usize) -> Result<usize> {
-        match weights.dtype() {
-            Dtype::F32 => add::<f32>(sum, len::<f32>(level, weights)?),
-            Dtype::F16 => add::<f16>(sum, len::<f16>(level, weights)?),
-            Dtype::Bf16 => add::<bf16>(sum, len::<bf16>(level, weights)?),
+        Self::add_bytes_of(level, weights.dtype(), [weights.n(), weights.k()], sum)
+    }
+
+    /// As `add_bytes`, of weights of this form.
+    pub(crate) fn add_bytes_of(level: Level, dtype: Dtype, form: [usize; 2], sum: usize) -> Result<usize> {
+        match dtype {
+            Dtype::F32 => add::<f32>(sum, len::<f32>(level, form)?),
+            Dtype::F16 => add::<f16>(sum, len::<f16>(level, form)?),
+            Dtype::Bf16 => add::<bf16>(sum, len::<bf16>(level, form)?),
         }
     }
 
@@ -137,15 +142,19 @@ impl<'a> Packed<'a> {
 
     /// Packs into the next part of an arena; `None` when it is used up.
     pub(crate) fn within(level: Level, weights: &Plain<'_>, arena: &mut Arena<'a>) -> Result<Option<Self>> {
-        let order = weights.order();
+        let (order, form) = (weights.order(), [weights.n(), weights.k()]);
         let panels = match weights.matrix() {
-            Matrix::F32(view) => packed(level, view, order, arena.take(len::<f32>(level, weights)?)).map(Panels::F32),
-            Matrix::F16(view) => packed(level, view, order, arena.take(len::<f16>(level, weights)?)).map(Panels::F16),
-            Matrix::Bf16(view) => {
-                packed(level, view, order, arena.take(len::<bf16>(level, weights)?)).map(Panels::Bf16)
-            }
+            Matrix::F32(view) => packed(level, view, order, arena.take(len::<f32>(level, form)?)).map(Panels::F32),
+            Matrix::F16(view) => packed(level, view, order, arena.take(len::<f16>(level, form)?)).map(Panels::F16),
+            Matrix::Bf16(view) => packed(level, view, order, arena.take(len::<bf16>(level, form)?)).map(Panels::Bf16),
         };
         Ok(panels.map(|panels| Self { panels, product: by_packed, level, n: weights.n(), k: weights.k() }))
+    }
+
+    /// What [`Packed::new`] has made for `level`, from its parts; `None` if it would have made more or less.
+    #[cfg(feature = "capi")]
+    pub(crate) fn from_panels(level: Level, panels: Panels<'a>, [n, k]: [usize; 2]) -> Option<Self> {
+        panels.fits(level, n, k).then_some(Self { panels, product: by_packed, level, n, k })
     }
 
     /// Outputs.
@@ -169,8 +178,8 @@ impl<'a> Packed<'a> {
     }
 }
 
-fn len<E: Load>(level: Level, weights: &Plain<'_>) -> Result<usize> {
-    packed_len::<E>(level, weights.n(), weights.k()).ok_or(Error::Overflow { arg: "weights" })
+fn len<E: Load>(level: Level, [n, k]: [usize; 2]) -> Result<usize> {
+    packed_len::<E>(level, n, k).ok_or(Error::Overflow { arg: "weights" })
 }
 
 fn packed<'a, E: Load>(level: Level, view: &MatRef<'_, E>, order: Order, out: Option<&'a mut [E]>) -> Option<&'a [E]> {

@@ -5,7 +5,7 @@ use core::arch::x86_64::*;
 use half::{bf16, f16};
 
 use super::exponent::{BIAS, DETOUR, DETOUR_BACK, MANTISSA_BITS, TO_INTEGER};
-use super::{Op, Simd};
+use super::{Op, Simd, each};
 
 /// Proof that the CPU has AVX2, FMA and F16C.
 #[derive(Clone, Copy)]
@@ -227,14 +227,37 @@ unsafe impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn sum_rows(self, rows: *const f32) -> __m256 {
+        // SAFETY: eight rows of eight floats are readable.
+        let rows = unsafe { each!(_mm256_setzero_ps(); 8, i => self.load(rows.add(i * LANES))) };
+        let pairs = each!(rows[0]; 4, i => self.fold::<0xAA>(rows[2 * i], rows[2 * i + 1]));
+        let fours = each!(rows[0]; 2, i => self.fold::<0xCC>(pairs[2 * i], pairs[2 * i + 1]));
+        self.fold::<0xF0>(fours[0], fours[1])
+    }
+
+    #[inline(always)]
     fn prefetch(self, p: *const u8) {
         // SAFETY: a hint; no address makes it fault.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
     }
 }
 
-/// The steps of `transpose`: methods, not closures, because a closure cannot be `inline(always)`.
+/// The steps of what is above: methods, not closures, because a closure cannot be `inline(always)`.
 impl Avx2 {
+    /// Each lane plus the one as far from it as the mask's runs are long: of `b` where the mask holds, else of `a`.
+    #[inline(always)]
+    fn fold<const MASK: i32>(self, a: __m256, b: __m256) -> __m256 {
+        isa!({
+            let others = _mm256_blend_ps::<MASK>(b, a);
+            let others = match MASK {
+                0xAA => _mm256_permute_ps::<0b10_11_00_01>(others),
+                0xCC => _mm256_permute_ps::<0b01_00_11_10>(others),
+                _ => _mm256_permute2f128_ps::<1>(others, others),
+            };
+            _mm256_add_ps(_mm256_blend_ps::<MASK>(a, b), others)
+        })
+    }
+
     /// Four floats of row 0 and four of row 4.
     ///
     /// # Safety

@@ -5,7 +5,7 @@ use core::arch::x86_64::*;
 use half::{bf16, f16};
 
 use super::avx2::Avx2;
-use super::{Bf16Dot, DotOp, Op, Simd};
+use super::{Bf16Dot, DotOp, Op, Simd, each};
 
 /// Proof that the CPU has AVX-512 F, BW, DQ and VL, and AVX2, FMA and F16C; with `BF16`, also AVX512_BF16.
 #[derive(Clone, Copy)]
@@ -212,6 +212,16 @@ unsafe impl<const BF16: bool> Simd for Avx512<BF16> {
     }
 
     #[inline(always)]
+    unsafe fn sum_rows(self, rows: *const f32) -> __m512 {
+        // SAFETY: sixteen rows of sixteen floats are readable.
+        let rows = unsafe { each!(_mm512_setzero_ps(); 16, i => self.load(rows.add(i * LANES))) };
+        let pairs = each!(rows[0]; 8, i => self.fold::<0xAAAA>(rows[2 * i], rows[2 * i + 1]));
+        let fours = each!(rows[0]; 4, i => self.fold::<0xCCCC>(pairs[2 * i], pairs[2 * i + 1]));
+        let eights = each!(rows[0]; 2, i => self.fold::<0xF0F0>(fours[2 * i], fours[2 * i + 1]));
+        self.fold::<0xFF00>(eights[0], eights[1])
+    }
+
+    #[inline(always)]
     fn prefetch(self, p: *const u8) {
         self.avx2().prefetch(p);
     }
@@ -273,6 +283,21 @@ impl<const BF16: bool> Avx512<BF16> {
     #[inline(always)]
     fn widen_bf16(self, halves: __m256i) -> __m512 {
         isa!(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(halves))))
+    }
+
+    /// Each lane plus the one as far from it as the mask's runs are long: of `b` where the mask holds, else of `a`.
+    #[inline(always)]
+    fn fold<const MASK: u16>(self, a: __m512, b: __m512) -> __m512 {
+        isa!({
+            let others = _mm512_mask_blend_ps(MASK, b, a);
+            let others = match MASK {
+                0xAAAA => _mm512_permute_ps::<0b10_11_00_01>(others),
+                0xCCCC => _mm512_permute_ps::<0b01_00_11_10>(others),
+                0xF0F0 => _mm512_shuffle_f32x4::<0b10_11_00_01>(others, others),
+                _ => _mm512_shuffle_f32x4::<0b01_00_11_10>(others, others),
+            };
+            _mm512_add_ps(_mm512_mask_blend_ps(MASK, a, b), others)
+        })
     }
 
     /// Rows 0 to 3, eight floats each, with rows 8 to 11 in the upper halves.

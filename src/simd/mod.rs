@@ -31,6 +31,9 @@ mod wasm;
 
 use half::{bf16, f16};
 
+/// The widest registers of any level, in floats.
+pub(crate) const MAX_LANES: usize = 16;
+
 pub use level::Level;
 pub(crate) use scalar::Scalar;
 
@@ -166,6 +169,23 @@ pub(crate) unsafe trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `LANES` rows of `LANES` floats at the given strides are readable at `src` and writable at `dst`, and do not overlap.
     unsafe fn transpose(self, src: *const f32, src_stride: usize, dst: *mut f32, dst_stride: usize);
+
+    /// The sum of each of `LANES` rows of `LANES` floats, which lie one after the other: that of row `i` in lane `i`.
+    /// # Safety
+    /// The rows are valid for reading.
+    #[inline(always)]
+    unsafe fn sum_rows(self, rows: *const f32) -> Self::F32 {
+        let mut columns = [0.0_f32; MAX_LANES * MAX_LANES];
+        // SAFETY: both hold `LANES` rows of `LANES`.
+        unsafe {
+            self.transpose(rows, Self::LANES, columns.as_mut_ptr(), Self::LANES);
+            let mut sum = self.load(columns.as_ptr());
+            for i in 1..Self::LANES {
+                sum = self.add(sum, self.load(columns.as_ptr().add(i * Self::LANES)));
+            }
+            sum
+        }
+    }
 
     /// Asks for the cache line of `p` to be brought in (to the second level). `p` may point anywhere.
     fn prefetch(self, p: *const u8);

@@ -11,7 +11,7 @@ use core::arch::asm;
 use half::{bf16, f16};
 
 use super::exponent::{BIAS, DETOUR, DETOUR_BACK, MANTISSA_BITS, TO_INTEGER};
-use super::{Op, Simd};
+use super::{Op, Simd, each};
 
 /// Proof that the CPU has NEON, which is that this is compiled: the build's target features have it.
 #[derive(Clone, Copy)]
@@ -248,6 +248,13 @@ unsafe impl Simd for Neon {
             vst1q_f32(dst.add(2 * dst_stride), vcombine_f32(vget_high_f32(ab.0), vget_high_f32(cd.0)));
             vst1q_f32(dst.add(3 * dst_stride), vcombine_f32(vget_high_f32(ab.1), vget_high_f32(cd.1)));
         }
+    }
+
+    #[inline(always)]
+    unsafe fn sum_rows(self, rows: *const f32) -> float32x4_t {
+        // SAFETY: four rows of four floats are readable.
+        let [a, b, c, d] = unsafe { each!(vdupq_n_f32(0.0); 4, i => self.load(rows.add(i * LANES))) };
+        isa!(vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d)))
     }
 
     #[inline(always)]

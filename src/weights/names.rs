@@ -7,6 +7,7 @@ use super::json_str::JsonStr;
 use super::part::Part;
 use super::safetensors::SafeTensors;
 use crate::error::{Error, Result};
+use crate::words::{DIGITS, Say, Words, decimal, display};
 
 /// The name of one tensor of a model: small, `Copy`, spelled out only when it is displayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,9 +130,6 @@ fn parse_layer(digits: &str) -> Option<usize> {
 /// Bytes that the longest [`TensorName`] takes, rounded up: the longest prefix and part, and a `u32`, have 77.
 const MAX_NAME: usize = 96;
 
-/// Digits that a layer's number has at most.
-const DIGITS: usize = 10;
-
 impl TensorName {
     /// Which part of the model it is.
     pub fn part(&self) -> Part {
@@ -157,7 +155,7 @@ impl TensorName {
     fn words<'d>(&self, digits: &'d mut [u8; DIGITS]) -> [&'d str; 7] {
         let Self { names, layer, part } = *self;
         let [layers, number, dot] = match part.in_layer() {
-            true => [names.family.layers_prefix(), decimal(layer, digits), "."],
+            true => [names.family.layers_prefix(), decimal(layer.into(), digits), "."],
             false => [""; 3],
         };
         // A family lacks the module only if a caller asks for a part it does not have; then the usual name serves.
@@ -166,21 +164,15 @@ impl TensorName {
     }
 }
 
-fn decimal(mut number: u32, digits: &mut [u8; DIGITS]) -> &str {
-    let mut start = DIGITS;
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + (number % 10) as u8;
-        (number, start) = (number / 10, start - 1);
-        if number == 0 {
-            break;
-        }
+impl Words for TensorName {
+    fn say(&self, to: &mut Say<'_>) {
+        self.words(&mut [0; DIGITS]).into_iter().for_each(to);
     }
-    core::str::from_utf8(digits.get(start..).unwrap_or_default()).unwrap_or_default()
 }
 
 impl fmt::Display for TensorName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.words(&mut [0; DIGITS]).iter().try_for_each(|word| f.write_str(word))
+        display(self, f)
     }
 }
 

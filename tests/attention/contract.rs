@@ -291,19 +291,3 @@ fn partial_results_that_do_not_fit_are_named() {
     assert!(matches!(refused([[5, 6], [5, 4], [5, 6], [5, 4]]), Error::Shape { arg: "lse", .. }));
     assert!(matches!(refused([[5, 6], [5, 0], [5, 6], [5, 0]]), Error::Shape { arg: "lse", .. }));
 }
-
-#[test]
-fn weights_of_a_query_name_what_does_not_fit() {
-    let k = random(6, 4, 1);
-    let options = Attention::new(2, 4);
-    let refused = |q: &[f32], columns: usize, len: usize| {
-        let mut out = vec![f32::NAN; len];
-        let k = k.view().cols_range(0..columns).unwrap();
-        let error = Engine::new().attention_weights(&options, q, k, &mut out).unwrap_err();
-        assert!(out.iter().all(|x| x.is_nan()));
-        error
-    };
-    assert_eq!(refused(&[0.0; 3], 4, 6), shape("q", 4, 3));
-    assert_eq!(refused(&[0.0; 4], 3, 6), shape("k", 4, 3));
-    assert_eq!(refused(&[0.0; 4], 4, 5), shape("out", 6, 5));
-}

@@ -28,10 +28,10 @@ use crate::simd::{Simd, math};
 const LAZY: f32 = 8.0;
 
 /// Keys looked at together where not every query sees every key: the most rows of a tile.
-const CHUNK: usize = 8;
+pub(super) const CHUNK: usize = 8;
 
 /// Lines whose exponentials are computed in step with each other.
-const STEP: usize = 4;
+pub(super) const STEP: usize = 4;
 
 /// Stands for the exponential of a masked logit where values are not finite.
 const MASKED: f32 = -1.0;
@@ -123,12 +123,7 @@ impl<'a, S: Simd> Block<'a, S> {
     /// Block by block over some of the keys. The first must be one that begins a block, or the first that any query sees.
     #[inline(always)]
     pub unsafe fn walk<P: Products<S>>(&self, keys: Range<usize>) {
-        let Range { mut start, end } = keys;
-        while start < end {
-            // Blocks begin at multiples of their length, whichever keys these queries see: so a query's blocks, and its
-            // bits, do not depend on the queries beside it.
-            let keys = start..self.head.ring.end(start, end.min((div_rem(start, self.keys).0 + 1) * self.keys));
-            start = keys.end;
+        for keys in self.head.blocks(keys, self.keys) {
             // SAFETY: as for `run`.
             unsafe { self.step::<P>(keys) };
         }
@@ -210,7 +205,7 @@ impl<'a, S: Simd> Block<'a, S> {
                     put(SLOPE, -slope * core::f32::consts::LOG2_E);
                 }
                 if let Some(sink) = self.head.terms.sinks.filter(|_| sinks).and_then(|sinks| sinks.get(head)) {
-                    put(MAX, sink * core::f32::consts::LOG2_E);
+                    put(MAX, sink_in_powers_of_two(*sink));
                     put(SUM, weight_of_sink(*sink));
                 }
             }
@@ -385,6 +380,12 @@ impl<'a, S: Simd> Block<'a, S> {
     }
 }
 
+/// A sink times log2(e): what is finite stays finite.
+fn sink_in_powers_of_two(sink: f32) -> f32 {
+    let scaled = sink * core::f32::consts::LOG2_E;
+    if sink.is_finite() { scaled.clamp(f32::MIN, f32::MAX) } else { scaled }
+}
+
 /// What a sink adds to the sum, relative to itself: nothing if it is masked, and NaN if it is no logit at all.
 fn weight_of_sink(sink: f32) -> f32 {
     match sink {
@@ -396,7 +397,7 @@ fn weight_of_sink(sink: f32) -> f32 {
 
 /// `1 / sum`, 0 for a query that saw nothing. NaN stays.
 #[inline(always)]
-fn reciprocal<S: Simd>(s: S, sum: S::F32) -> S::F32 {
+pub(super) fn reciprocal<S: Simd>(s: S, sum: S::F32) -> S::F32 {
     let inverse = s.div(s.splat(1.0), sum);
     s.select(s.lt(s.splat(f32::MAX), inverse), s.splat(0.0), inverse)
 }

@@ -5,6 +5,7 @@ use core::ops::Range;
 use half::{bf16, f16};
 
 use super::place::Limits;
+use crate::engine::div_rem;
 use crate::kernel::Strided;
 use crate::view::Matrix;
 
@@ -88,6 +89,11 @@ pub(crate) struct Slab<E> {
 }
 
 impl<E> Slab<E> {
+    /// Without the first `heads` heads.
+    pub fn skip_heads(self, heads: usize) -> Self {
+        Self { ptr: self.at(heads, 0, 0), ..self }
+    }
+
     #[inline(always)]
     pub fn at(&self, head: usize, query: usize, key: usize) -> *const E {
         let offset = head.wrapping_mul(self.head).wrapping_add(query.wrapping_mul(self.query));
@@ -204,6 +210,38 @@ pub(crate) struct Head<'a> {
     pub n_k: usize,
     pub limits: Limits,
     pub ring: Ring,
+}
+
+impl Head<'_> {
+    /// Some keys, divided into blocks of at most `len` that lie one after the other.
+    ///
+    /// Blocks begin at multiples of their length, whichever keys a query sees: so a query's blocks, and its bits, do not depend
+    /// on the queries beside it.
+    #[inline(always)]
+    pub fn blocks(&self, keys: Range<usize>, len: usize) -> Blocks {
+        Blocks { left: keys, len, ring: self.ring }
+    }
+}
+
+/// The blocks that are left.
+pub(crate) struct Blocks {
+    left: Range<usize>,
+    len: usize,
+    ring: Ring,
+}
+
+impl Iterator for Blocks {
+    type Item = Range<usize>;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Range<usize>> {
+        let Range { start, end } = self.left;
+        if start >= end {
+            return None;
+        }
+        self.left.start = self.ring.end(start, end.min((div_rem(start, self.len).0 + 1) * self.len));
+        Some(start..self.left.start)
+    }
 }
 
 /// Everything that attention reads, checked: the pointers of every [`Head`] follow from it.

@@ -12,10 +12,10 @@ use crate::kernel::Strided;
 use crate::kernel::block::Block as Tiles;
 use crate::kernel::map::{self, load};
 use crate::kernel::output::Output;
-use crate::kernel::pack::{MAX_LANES, transpose_block};
+use crate::kernel::pack::transpose_block;
 use crate::kernel::tile::{Ahead, Lines, MultiplyAdd};
 use crate::scratch::some;
-use crate::simd::Simd;
+use crate::simd::{MAX_LANES, Simd};
 
 /// Columns of values that are widened together: whole tiles, and whole registers on every level.
 pub(crate) const fn columns(rows: usize) -> usize {

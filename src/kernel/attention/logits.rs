@@ -3,8 +3,8 @@
 use super::block::{Block, PLACE, SLOPE};
 use super::head::Slab;
 use super::place::{Segment, signed};
-use crate::kernel::pack::{MAX_LANES, transpose_block};
-use crate::simd::{Simd, math};
+use crate::kernel::pack::transpose_block;
+use crate::simd::{MAX_LANES, Simd, math};
 
 /// From here on a cap only limits: the quotient of a logit and the cap would be too small for its digits.
 const LARGE_CAP: f32 = 1e30;
@@ -183,11 +183,13 @@ impl<S: Simd> Block<'_, S> {
     }
 }
 
-/// A bias times log2(e): the least finite number, with which some mask, stays finite; -inf, inf and NaN stay what they are.
+/// A bias times log2(e): the largest finite numbers, with which some mask or choose, stay finite; -inf, inf and NaN stay what they
+/// are.
 #[inline(always)]
 fn in_powers_of_two<S: Simd>(s: S, bias: S::F32) -> S::F32 {
-    let least = s.splat(f32::MIN);
-    // The order matters: `max` returns its second operand when either is NaN.
-    let scaled = s.max(least, s.mul(bias, s.splat(core::f32::consts::LOG2_E)));
+    let [least, most] = [s.splat(f32::MIN), s.splat(f32::MAX)];
+    // The order matters: `max` and `min` return their second operand when either is NaN.
+    let scaled = s.max(least, s.min(most, s.mul(bias, s.splat(core::f32::consts::LOG2_E))));
+    let scaled = s.select(s.lt(most, bias), bias, scaled);
     s.select(s.lt(bias, least), bias, scaled)
 }

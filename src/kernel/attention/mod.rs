@@ -6,6 +6,8 @@ mod lanes;
 mod logits;
 pub(crate) mod place;
 mod rows;
+mod weigh;
+pub(crate) mod weights;
 
 use core::ops::Range;
 

@@ -9,11 +9,10 @@ use super::head::for_each_operand;
 use super::place::Segment;
 use crate::element::Load;
 use crate::kernel::map::{self, load, registers};
-use crate::kernel::pack::MAX_LANES;
 use crate::kernel::softmax::finite_max;
 use crate::kernel::{Strided, each};
 use crate::scratch::some;
-use crate::simd::{Simd, math};
+use crate::simd::{MAX_LANES, Simd, math};
 
 /// Registers of sums that are kept at a time, on levels with 16 registers as well.
 const SUMS: usize = 8;
@@ -21,6 +20,10 @@ const SUMS: usize = 8;
 /// Keys whose scores are computed together, so that a register of queries is loaded once for all of them. Every level's lanes
 /// are a multiple of as many keys as there are pairs.
 const TOGETHER: usize = 2;
+
+/// Values that are added up before they go to the output: few enough that they are read as they lie, row after row, though the
+/// registers hold the sums of some columns only.
+const ADDED: usize = 16;
 
 /// Bytes of a cache line.
 const LINE: usize = 64;
@@ -99,10 +102,13 @@ impl<S: Simd> Products<S> for Rows {
         // SAFETY: the values exist.
         unsafe {
             for_each_operand!(block.head.v.at(row, 0), v => {
-                if careful {
-                    accumulate_masked(block, v, keys, line);
-                } else {
-                    with_pairs!(S, block.pairs.len(), R, C => accumulate::<S, _, R, C>(block, v, keys, line));
+                for first in (0..keys).step_by(ADDED) {
+                    let some = first..keys.min(first + ADDED);
+                    if careful {
+                        accumulate_masked(block, v, some, line);
+                    } else {
+                        with_pairs!(S, block.pairs.len(), R, C => accumulate::<S, _, R, C>(block, v, some, line));
+                    }
                 }
             });
         }
@@ -163,7 +169,7 @@ unsafe fn scores<S: Simd, E: Load, const R: usize>(block: &Block<'_, S>, k: Stri
                 }
                 partial_scores::<S, E, R>(block, k, partial.as_mut_ptr().add(key * R * S::LANES));
             }
-            s.store(sums.as_mut_ptr(), sum_each(s, &partial));
+            s.store(sums.as_mut_ptr(), s.sum_rows(partial.as_ptr()));
             for key in 0..count {
                 let x = s.load_first(sums.as_ptr().add(key * R), R);
                 block.store(block.buffers.scores, line + start + key, 0, x);
@@ -225,27 +231,12 @@ fn prefetch<S: Simd, E>(s: S, p: *const E, count: usize) {
     }
 }
 
-/// The sum of the lanes of each of `LANES` registers.
-#[inline(always)]
-fn sum_each<S: Simd>(s: S, partial: &[f32; MAX_LANES * MAX_LANES]) -> S::F32 {
-    let mut turned = [0.0_f32; MAX_LANES * MAX_LANES];
-    // SAFETY: both hold `LANES` rows of `LANES`.
-    unsafe {
-        s.transpose(partial.as_ptr(), S::LANES, turned.as_mut_ptr(), S::LANES);
-        let mut sums = [s.splat(0.0); 4];
-        for i in (0..S::LANES).step_by(4) {
-            sums = each!(sums[0]; 4, t => s.add(sums[t], s.load(turned.as_ptr().add((i + t) * S::LANES))));
-        }
-        s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3]))
-    }
-}
-
 /// Some columns of `R` rows of the output after others, each plus the exponentials times the values.
 #[inline(always)]
 unsafe fn accumulate<S: Simd, E: Load, const R: usize, const C: usize>(
     block: &Block<'_, S>,
     v: Strided<E>,
-    keys: usize,
+    keys: Range<usize>,
     line: usize,
 ) {
     let dv = block.head.heads.dv;
@@ -253,11 +244,11 @@ unsafe fn accumulate<S: Simd, E: Load, const R: usize, const C: usize>(
     // SAFETY: the values exist, and the output up to whole registers.
     unsafe {
         while C > 1 && at + C * S::LANES <= dv {
-            accumulate_columns::<S, E, R, C>(block, v, keys, line, at);
+            accumulate_columns::<S, E, R, C>(block, v, keys.clone(), line, at);
             at += C * S::LANES;
         }
         while at < dv {
-            accumulate_columns::<S, E, R, 1>(block, v, keys, line, at);
+            accumulate_columns::<S, E, R, 1>(block, v, keys.clone(), line, at);
             at += S::LANES;
         }
     }
@@ -268,7 +259,7 @@ unsafe fn accumulate<S: Simd, E: Load, const R: usize, const C: usize>(
 unsafe fn accumulate_columns<S: Simd, E: Load, const R: usize, const C: usize>(
     block: &Block<'_, S>,
     v: Strided<E>,
-    keys: usize,
+    keys: Range<usize>,
     line: usize,
     at: usize,
 ) {
@@ -277,9 +268,9 @@ unsafe fn accumulate_columns<S: Simd, E: Load, const R: usize, const C: usize>(
     let count = if C == 1 { (dv - at).min(S::LANES) } else { S::LANES };
     // SAFETY: the values exist, their lines of exponentials, and the output up to whole registers.
     unsafe {
-        // A sum of its own for each block: one chain over all keys would round more.
+        // A sum of its own: one chain over all keys would round more.
         let mut sums = [[s.splat(0.0); C]; R];
-        for key in 0..keys {
+        for key in keys {
             let value = v.at(key, at).ptr;
             prefetch(s, v.at(key + block.keys, at).ptr, C * S::LANES);
             let x = each!(s.splat(0.0); C, c => load(s, value.add(c * S::LANES), count));
@@ -300,14 +291,14 @@ unsafe fn accumulate_columns<S: Simd, E: Load, const R: usize, const C: usize>(
 
 /// As the product, without what is masked: a weight of 0 times a value of NaN would not be 0.
 #[inline(always)]
-unsafe fn accumulate_masked<S: Simd, E: Load>(block: &Block<'_, S>, v: Strided<E>, keys: usize, line: usize) {
+unsafe fn accumulate_masked<S: Simd, E: Load>(block: &Block<'_, S>, v: Strided<E>, keys: Range<usize>, line: usize) {
     let (s, dv) = (block.s, block.head.heads.dv);
     for row in 0..block.pairs.len() {
         for (at, count) in registers::<S>(dv) {
             let mut sum = s.splat(0.0);
             // SAFETY: the values exist, their lines of exponentials, and the output.
             unsafe {
-                for key in 0..keys {
+                for key in keys.clone() {
                     let p = *block.at(block.buffers.scores, line + key, 0).add(row);
                     if p >= 0.0 || p.is_nan() {
                         sum = s.fma(load(s, v.at(key, at).ptr, count), s.splat(p), sum);

@@ -3,6 +3,7 @@
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::kernel::attention::head::{Ring, Stored};
+use crate::ops::attention::{Attention, Sequences};
 use crate::ops::same;
 use crate::view::{MatRef, Matrix};
 
@@ -33,13 +34,93 @@ use crate::view::{MatRef, Matrix};
 pub struct KvCache<'a, E = f32> {
     keys: &'a mut [E],
     values: &'a mut [E],
-    heads: usize,
-    dims: [usize; 2],
-    capacity: usize,
-    is_ring: bool,
+    layout: Layout,
+}
+
+/// What must be known of a cache besides its memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    pub heads: usize,
+    /// Of a head's keys and values.
+    pub dims: [usize; 2],
+    /// Tokens.
+    pub capacity: usize,
+    pub is_ring: bool,
     /// The row of the oldest token.
-    first: usize,
-    len: usize,
+    pub first: usize,
+    pub len: usize,
+}
+
+impl Layout {
+    /// Of an empty cache.
+    fn new(kv_heads: usize, head_dim: usize, value_dim: usize, capacity: usize) -> Self {
+        Self { heads: kv_heads, dims: [head_dim, value_dim], capacity, is_ring: false, first: 0, len: 0 }
+    }
+
+    /// Elements of memory.
+    pub fn elements(&self) -> Result<usize> {
+        let [d, dv] = self.dims;
+        let dims = d.checked_add(dv);
+        dims.and_then(|dims| dims.checked_mul(self.heads)?.checked_mul(self.capacity))
+            .ok_or(Error::Overflow { arg: "capacity" })
+    }
+
+    /// Whether such a cache can be, and fits `elements` elements of memory.
+    pub fn check(&self, elements: usize) -> Result<()> {
+        let [d, dv] = self.dims;
+        for (arg, value) in [("kv_heads", self.heads), ("head_dim", d), ("value_dim", dv)] {
+            if value == 0 {
+                return Err(Error::Value { arg });
+            }
+        }
+        if self.is_ring && self.capacity == 0 {
+            return Err(Error::Value { arg: "capacity" });
+        }
+        let (expected, got) = (self.elements()?, elements);
+        if got < expected { Err(Error::Shape { arg: "memory", expected, got }) } else { Ok(()) }
+    }
+
+    /// Elements of the keys; the values follow. Checked by then.
+    fn keys(&self) -> usize {
+        self.heads * self.dims[0] * self.capacity
+    }
+
+    /// What is stored in the memory of a cache, which has been checked.
+    #[cfg(feature = "capi")]
+    pub fn stored_in<'m, E: Element>(&self, memory: &'m [E]) -> Result<Stored<'m>>
+    where
+        Matrix<'m>: From<MatRef<'m, E>>,
+    {
+        let (keys, values) = memory.split_at_checked(self.keys()).unwrap_or_default();
+        self.stored(keys, values)
+    }
+
+    /// The tokens, in memory that has been checked.
+    pub fn stored<'m, E: Element>(&self, keys: &'m [E], values: &'m [E]) -> Result<Stored<'m>>
+    where
+        Matrix<'m>: From<MatRef<'m, E>>,
+    {
+        let rows = self.heads * self.capacity;
+        let [d, dv] = self.dims;
+        Ok(Stored {
+            k: MatRef::new(keys, rows, d)?.into(),
+            v: MatRef::new(values, rows, dv)?.into(),
+            head_rows: Some(self.capacity),
+            ring: Ring { first: self.first, wrap: self.capacity - self.first, len: self.len },
+        })
+    }
+
+    /// Takes the row for one more token, if need be that of the oldest.
+    fn next_row(&mut self) -> usize {
+        let wrap = |row| if row < self.capacity { row } else { row - self.capacity };
+        let row = wrap(self.first + self.len);
+        if self.len < self.capacity {
+            self.len += 1;
+        } else {
+            self.first = wrap(self.first + 1);
+        }
+        row
+    }
 }
 
 impl<'a, E: Element> KvCache<'a, E> {
@@ -48,10 +129,7 @@ impl<'a, E: Element> KvCache<'a, E> {
     /// # Errors
     /// [`Error::Overflow`] if that does not fit in `usize`.
     pub fn len_of(kv_heads: usize, head_dim: usize, value_dim: usize, capacity: usize) -> Result<usize> {
-        head_dim
-            .checked_add(value_dim)
-            .and_then(|dims| dims.checked_mul(kv_heads)?.checked_mul(capacity))
-            .ok_or(Error::Overflow { arg: "capacity" })
+        Layout::new(kv_heads, head_dim, value_dim, capacity).elements()
     }
 
     /// An empty cache in `memory`, as long as [`len_of`](Self::len_of) says or longer.
@@ -66,18 +144,7 @@ impl<'a, E: Element> KvCache<'a, E> {
         value_dim: usize,
         capacity: usize,
     ) -> Result<Self> {
-        for (arg, value) in [("kv_heads", kv_heads), ("head_dim", head_dim), ("value_dim", value_dim)] {
-            if value == 0 {
-                return Err(Error::Value { arg });
-            }
-        }
-        let expected = Self::len_of(kv_heads, head_dim, value_dim, capacity)?;
-        let got = memory.len();
-        let short = Error::Shape { arg: "memory", expected, got };
-        let memory = memory.get_mut(..expected).ok_or(short)?;
-        let (keys, values) = memory.split_at_mut(kv_heads * head_dim * capacity);
-        let dims = [head_dim, value_dim];
-        Ok(Self { keys, values, heads: kv_heads, dims, capacity, is_ring: false, first: 0, len: 0 })
+        Self::with_layout(memory, Layout::new(kv_heads, head_dim, value_dim, capacity))
     }
 
     /// As [`new`](Self::new), for a cache that forgets its oldest tokens when it is full.
@@ -91,35 +158,41 @@ impl<'a, E: Element> KvCache<'a, E> {
         value_dim: usize,
         capacity: usize,
     ) -> Result<Self> {
-        if capacity == 0 {
-            return Err(Error::Value { arg: "capacity" });
-        }
-        Ok(Self { is_ring: true, ..Self::new(memory, kv_heads, head_dim, value_dim, capacity)? })
+        let layout = Layout::new(kv_heads, head_dim, value_dim, capacity);
+        Self::with_layout(memory, Layout { is_ring: true, ..layout })
+    }
+
+    /// The cache of such a layout whose tokens are in `memory` already.
+    pub(crate) fn with_layout(memory: &'a mut [E], layout: Layout) -> Result<Self> {
+        layout.check(memory.len())?;
+        let (keys, values) = memory.split_at_mut_checked(layout.keys()).ok_or(Error::Overflow { arg: "capacity" })?;
+        let values = values.get_mut(..layout.heads * layout.dims[1] * layout.capacity).unwrap_or_default();
+        Ok(Self { keys, values, layout })
     }
 
     /// Tokens in the cache.
     pub fn len(&self) -> usize {
-        self.len
+        self.layout.len
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.layout.len == 0
     }
 
     /// The most tokens it holds.
     pub fn capacity(&self) -> usize {
-        self.capacity
+        self.layout.capacity
     }
 
     /// Forgets all tokens.
     pub fn clear(&mut self) {
-        (self.first, self.len) = (0, 0);
+        (self.layout.first, self.layout.len) = (0, 0);
     }
 
     /// Keeps the first `len` tokens; does nothing if there are no more than that.
     pub fn truncate(&mut self, len: usize) {
-        self.len = self.len.min(len);
+        self.layout.len = self.layout.len.min(len);
     }
 
     /// Adds tokens behind those in the cache: `k` is `tokens x (kv_heads * head_dim)`, `v` is `tokens x (kv_heads *
@@ -129,50 +202,53 @@ impl<'a, E: Element> KvCache<'a, E> {
     /// [`Error::Shape`] names the argument that does not fit, [`Error::Capacity`] says that there is no room. The cache is
     /// unchanged then.
     pub fn append(&mut self, k: MatRef<'_>, v: MatRef<'_>) -> Result<()> {
-        let [d, dv] = self.dims;
-        same("k", self.heads * d, k.cols())?;
-        same("v", self.heads * dv, v.cols())?;
+        let Layout { heads, dims: [d, dv], capacity, is_ring, len, .. } = self.layout;
+        same("k", heads * d, k.cols())?;
+        same("v", heads * dv, v.cols())?;
         same("v", k.rows(), v.rows())?;
-        let room = self.capacity - self.len;
-        if !self.is_ring && k.rows() > room {
+        let room = capacity - len;
+        if !is_ring && k.rows() > room {
             return Err(Error::Capacity { arg: "k", needed: k.rows(), got: room });
         }
         // Of more tokens than a ring holds, only the last ones stay.
-        for i in k.rows().saturating_sub(self.capacity)..k.rows() {
-            let row = self.next_row();
-            put(self.keys, self.capacity, row, d, k.row(i));
-            put(self.values, self.capacity, row, dv, v.row(i));
+        for i in k.rows().saturating_sub(capacity)..k.rows() {
+            let row = self.layout.next_row();
+            put(self.keys, capacity, row, d, k.row(i));
+            put(self.values, capacity, row, dv, v.row(i));
         }
         Ok(())
     }
 
-    /// Takes the row for one more token, if need be that of the oldest.
-    fn next_row(&mut self) -> usize {
-        let row = (self.first + self.len) % self.capacity;
-        if self.len < self.capacity {
-            self.len += 1;
-        } else {
-            self.first = (self.first + 1) % self.capacity;
-        }
-        row
+    #[cfg(feature = "capi")]
+    pub(crate) fn layout(&self) -> Layout {
+        self.layout
     }
 
-    pub(super) fn stored(&self) -> Result<Stored<'_>>
+    fn stored(&self) -> Result<Stored<'_>>
     where
         for<'m> Matrix<'m>: From<MatRef<'m, E>>,
     {
-        let rows = self.heads * self.capacity;
-        let [d, dv] = self.dims;
-        Ok(Stored {
-            k: MatRef::new(self.keys, rows, d)?.into(),
-            v: MatRef::new(self.values, rows, dv)?.into(),
-            head_rows: Some(self.capacity),
-            ring: Ring { first: self.first, wrap: self.capacity - self.first, len: self.len },
-        })
+        self.layout.stored(self.keys, self.values)
     }
 
-    pub(super) fn heads(&self) -> usize {
-        self.heads
+    /// As [`stored`](Self::stored), if the options fit.
+    pub(super) fn stored_for(&self, attention: &Attention<'_>) -> Result<Stored<'_>>
+    where
+        for<'m> Matrix<'m>: From<MatRef<'m, E>>,
+    {
+        attention.check_cache(self.layout.heads)?;
+        self.stored()
+    }
+}
+
+impl Attention<'_> {
+    /// Whether the options fit a cache of so many heads.
+    pub(super) fn check_cache(&self, heads: usize) -> Result<()> {
+        if !matches!(self.sequences, Sequences::One) {
+            return Err(Error::Value { arg: "sequences" });
+        }
+        self.check_options()?;
+        same("cache", self.heads.kv, heads)
     }
 }
 

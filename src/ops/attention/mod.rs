@@ -1,23 +1,25 @@
 //! Scaled dot-product attention (Vaswani et al. 2017, arXiv 1706.03762).
 
-mod cache;
+pub(crate) mod cache;
+mod inspect;
 mod merge;
 mod options;
 mod sequences;
 mod tables;
 
 pub use cache::KvCache;
+pub use inspect::Inspection;
 pub use options::Attention;
 pub use sequences::Sequences;
 pub use tables::{Bias, Mask};
+
+pub use crate::kernel::attention::weights::AttentionWeights;
 
 use crate::element::Element;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::kernel::attention::head::{Problem, Results, Ring, Stored};
 use crate::kernel::attention::{self as kernel, BUFFERS, buffer_lens, default_keys};
-use crate::kernel::gemv::gemv;
-use crate::kernel::map::Scale;
 use crate::ops::same;
 use crate::scratch;
 use crate::simd::Level;
@@ -103,12 +105,40 @@ impl Engine<'_> {
     where
         for<'m> Matrix<'m>: From<MatRef<'m, E>>,
     {
-        if !matches!(attention.sequences, Sequences::One) {
-            return Err(Error::Value { arg: "sequences" });
-        }
-        attention.check_options()?;
-        same("cache", attention.heads.kv, cache.heads())?;
-        self.attend(attention, q.into(), cache.stored()?, out, None, scratch)
+        self.attend(attention, q.into(), cache.stored_for(attention)?, out, None, scratch)
+    }
+
+    /// As [`Engine::attention_cached`], with the logarithms of [`Engine::attention_lse`]: `lse` is `n_q x heads`.
+    ///
+    /// # Errors
+    /// As [`Engine::attention_cached`].
+    pub fn attention_cached_lse<'a, E: Element>(
+        &self,
+        attention: &Attention<'_>,
+        q: impl Into<Matrix<'a>>,
+        cache: &KvCache<'_, E>,
+        out: MatMut<'_>,
+        lse: MatMut<'_>,
+        scratch: &mut [u8],
+    ) -> Result<()>
+    where
+        for<'m> Matrix<'m>: From<MatRef<'m, E>>,
+    {
+        self.attend(attention, q.into(), cache.stored_for(attention)?, out, Some(lse), scratch)
+    }
+
+    /// [`Engine::attention_cached`] over what a cache of so many heads stores.
+    #[cfg(feature = "capi")]
+    pub(crate) fn attention_stored(
+        &self,
+        attention: &Attention<'_>,
+        q: Matrix<'_>,
+        (heads, stored): (usize, Stored<'_>),
+        out: MatMut<'_>,
+        scratch: &mut [u8],
+    ) -> Result<()> {
+        attention.check_cache(heads)?;
+        self.attend(attention, q, stored, out, None, scratch)
     }
 
     fn attend(
@@ -123,8 +153,7 @@ impl Engine<'_> {
         let lens = self.attention_lens(attention)?;
         attention.check(&q, &kv, [out.rows(), out.cols()])?;
         if let Some(lse) = &lse {
-            same("lse", q.rows(), lse.rows())?;
-            same("lse", attention.heads.count, lse.cols())?;
+            attention.check_lse(q.rows(), [lse.rows(), lse.cols()])?;
         }
         let mut memory = scratch::split(scratch, lens)?;
         let spans = attention.spans(q.rows(), kv.rows());
@@ -136,28 +165,6 @@ impl Engine<'_> {
         };
         let problem = Problem { heads: &attention.heads, terms: &attention.terms, q, kv };
         kernel::attention(self, &problem, attention.keys_to_a_block(self.level()), spans, results, &mut memory);
-        Ok(())
-    }
-
-    /// The weights that one query of one head gives to all keys: `softmax(scale * K q)`, for inspection. `q` is `head_dim`
-    /// long, `k` is `n_k x head_dim`, the columns of that head; `out` is `n_k` long. Masks and sequences are not applied.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] names the argument that does not fit.
-    pub fn attention_weights(
-        &self,
-        attention: &Attention<'_>,
-        q: &[f32],
-        k: MatRef<'_>,
-        out: &mut [f32],
-    ) -> Result<()> {
-        same("q", attention.heads.d, q.len())?;
-        same("k", attention.heads.d, k.cols())?;
-        same("out", k.rows(), out.len())?;
-        gemv(self, &Matrix::F32(k).into(), q, out);
-        self.level().dispatch(Scale { factor: attention.heads.scale, row: out });
-        let keys = out.len();
-        self.softmax(MatMut::new(out, 1, keys)?);
         Ok(())
     }
 }
@@ -173,7 +180,15 @@ impl Attention<'_> {
     }
 }
 
+fn columns(heads: usize, dim: usize) -> Result<usize> {
+    heads.checked_mul(dim).ok_or(Error::Overflow { arg: "heads" })
+}
+
 impl Stored<'_> {
+    fn heads_in_a_row(&self, all: usize) -> usize {
+        if self.head_rows.is_none() { all } else { 1 }
+    }
+
     /// Keys of one head.
     fn rows(&self) -> usize {
         if self.head_rows.is_none() { self.k.rows() } else { self.ring.len }
@@ -183,14 +198,22 @@ impl Stored<'_> {
 impl Attention<'_> {
     /// Whether the operands fit each other; `out` is the result's rows and columns.
     fn check(&self, q: &Matrix<'_>, kv: &Stored<'_>, out: [usize; 2]) -> Result<()> {
-        let width = |heads: usize, dim: usize| heads.checked_mul(dim).ok_or(Error::Overflow { arg: "heads" });
-        same("q", width(self.heads.count, self.heads.d)?, q.cols())?;
-        let stored = if kv.head_rows.is_none() { self.heads.kv } else { 1 };
-        same("k", width(stored, self.heads.d)?, kv.k.cols())?;
-        same("v", width(stored, self.heads.dv)?, kv.v.cols())?;
+        self.check_q_and_k(q, kv)?;
+        same("v", columns(kv.heads_in_a_row(self.heads.kv), self.heads.dv)?, kv.v.cols())?;
         same("v", kv.k.rows(), kv.v.rows())?;
-        same("out", width(self.heads.count, self.heads.dv)?, out[1])?;
+        same("out", columns(self.heads.count, self.heads.dv)?, out[1])?;
         same("out", q.rows(), out[0])?;
         self.check_sequences(q.rows(), kv.rows())
+    }
+
+    fn check_q_and_k(&self, q: &Matrix<'_>, kv: &Stored<'_>) -> Result<()> {
+        same("q", columns(self.heads.count, self.heads.d)?, q.cols())?;
+        same("k", columns(kv.heads_in_a_row(self.heads.kv), self.heads.d)?, kv.k.cols())
+    }
+
+    /// Whether that are the rows and columns of logarithms of sums.
+    fn check_lse(&self, n_q: usize, lse: [usize; 2]) -> Result<()> {
+        same("lse", n_q, lse[0])?;
+        same("lse", self.heads.count, lse[1])
     }
 }

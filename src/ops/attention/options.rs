@@ -15,7 +15,8 @@ const MAX_KEYS: usize = 1024;
 ///
 /// A query that sees no key gives zeros, and -inf for the logarithm of its sum. Keys and values that are masked for a query
 /// have no influence on it, whatever they are. A logit of -inf counts as masked; a NaN or +inf in a logit that a query sees
-/// makes its whole row NaN. Accumulation is in f32, whatever the storage types.
+/// makes its whole row NaN. Logits are computed in powers of two, so that a product of more than `f32::MAX * ln(2)`, 2.3e38, counts as
+/// infinite; finite biases and sinks beyond that count as that much. Accumulation is in f32, whatever the storage types.
 ///
 /// The place of a query among the keys, which causality, windows and ALiBi go by, is counted from the end, unless
 /// [`query_offset`](Self::query_offset) says otherwise: the last query stands at the last key.

@@ -153,6 +153,20 @@ every_level! {
 }
 
 every_level! {
+    fn sums_each_row<S>(s) {
+        let n = S::LANES;
+        for offset in [0, 1, 3] {
+            // Small integers: every order of adding gives the same.
+            let rows: Vec<f32> = (0..offset + n * n).map(|i| (i * i % 97) as f32).collect();
+            let expected: Vec<f32> = rows[offset..].chunks(n).map(|row| row.iter().sum()).collect();
+            // SAFETY: n rows of n floats.
+            let got = get(s, unsafe { s.sum_rows(rows[offset..].as_ptr()) });
+            assert_same(s, "sum_rows", &got, &expected);
+        }
+    }
+}
+
+every_level! {
     fn prefetch_takes_any_address<S>(s) {
         let value = 1_u8;
         for p in [&raw const value, core::ptr::null(), core::ptr::without_provenance(usize::MAX)] {

@@ -159,11 +159,23 @@ pub fn truth(form: &Form, x: &Inputs, arithmetic: Arithmetic) -> Truth {
     Truth { expected, bounds }
 }
 
-/// How far each weight that a query of the first head gives to the keys may be off.
-pub fn weights(form: &Form, x: &Inputs, query: usize) -> Vec<f64> {
-    let span = &form.spans(x.q.rows, x.k.rows)[0];
-    let row = Row::new(form, x, span, Place { head: 0, query }, Arithmetic::Widened);
-    let common = dot(&row.weights, &row.weights_off) + row.sum_off() + 2.0 * U;
+/// How far each weight that a query gives to the keys that it sees may be off, the sink's behind them; from the logarithm of
+/// the sum, if that is `given`: then what that is off comes on top.
+pub fn weights_of_row(
+    form: &Form,
+    x: &Inputs,
+    span: &Span,
+    at: Place,
+    arithmetic: Arithmetic,
+    given: bool,
+) -> Vec<f64> {
+    let row = Row::new(form, x, span, at, arithmetic);
+    let lse = if given { row.lse() } else { 0.0 };
+    if !row.is_known() || lse > SMALL {
+        // All that remains is that it is a weight.
+        return vec![1.0; row.weights.len()];
+    }
+    let common = dot(&row.weights, &row.weights_off) + row.sum_off() + lse + 3.0 * U;
     row.weights.iter().zip(&row.weights_off).map(|(p, e)| p * (e + common) * SECOND_ORDER + 2.0 * TINY).collect()
 }
 

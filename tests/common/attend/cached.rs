@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use selfattn::{Element, Engine, Error, KvCache, MatRef, Matrix};
+use selfattn::{Element, Engine, Error, Inspection, KvCache, MatRef, Matrix};
 
 use super::super::bound::assert_within;
 use super::super::data::{Rng, Values};
@@ -12,6 +12,7 @@ use super::super::oracle::Mat;
 use super::super::stored::Stored;
 use super::draw::Draw;
 use super::form::Rows;
+use super::weights::{shown, started};
 use super::{Problem, Truths};
 
 /// Elements of memory behind those of the cache.
@@ -127,6 +128,9 @@ impl<'a> Model<'a> {
             let (out, truth) = (cached(engine, &problem, cache), truths.at(engine));
             let what = format!("{} {:?}: {problem:?}", engine.level(), self.life);
             assert_within(&what, &out.mat(), &truth.expected.out, &truth.bounds.out);
+            let lse = check_sums(engine, &problem, cache, &out);
+            assert_within(&what, &lse.mat(), &truth.expected.lse, &truth.bounds.lse);
+            check_weights(&what, engine, &problem, cache, &lse);
         });
     }
 }
@@ -150,4 +154,36 @@ where
     engine.attention_cached(&problem.form.options(), problem.q.matrix(), cache, out.view_mut(), &mut scratch).unwrap();
     out.assert_guards();
     out
+}
+
+/// The logarithms of the sums; the result has the bits that it has without them.
+fn check_sums<E: Element>(engine: Engine<'_>, problem: &Problem, cache: &KvCache<'_, E>, without: &Strided) -> Strided
+where
+    for<'m> Matrix<'m>: From<MatRef<'m, E>>,
+{
+    let (mut answer, mut scratch, options) = (problem.unwritten(), problem.scratch(engine), problem.form.options());
+    let (out, lse) = (answer.out.view_mut(), answer.lse.view_mut());
+    engine.attention_cached_lse(&options, problem.q.matrix(), cache, out, lse, &mut scratch).unwrap();
+    [&answer.out, &answer.lse].into_iter().for_each(Strided::assert_guards);
+    assert_eq!(answer.out.bits(), without.bits());
+    answer.lse
+}
+
+/// What is seen of a cache is what is seen of its tokens.
+fn check_weights<E: Element>(what: &str, engine: Engine<'_>, problem: &Problem, cache: &KvCache<'_, E>, lse: &Strided)
+where
+    for<'m> Matrix<'m>: From<MatRef<'m, E>>,
+{
+    let (options, heads) = (problem.form.options(), problem.form.heads);
+    let mut scratch = vec![0; engine.inspection_scratch(&options).unwrap()];
+    for given in [false, true] {
+        let inspection = Inspection::cached(&options, problem.q.matrix(), cache).unwrap();
+        let inspection = if given { inspection.lse(lse.view()) } else { inspection };
+        let truth = problem.weights(engine, given);
+        truth.check(what, &shown(engine, problem, &inspection, &mut scratch), &(0..problem.n_q()), &(0..heads));
+        let mut out = started(heads, problem.n_k());
+        let [expected, bounds] = truth.mass(&(0..problem.n_q()), &(0..heads), &out.mat());
+        engine.attention_mass(&inspection, out.view_mut(), &mut scratch).unwrap();
+        assert_within(what, &out.mat(), &expected, &bounds);
+    }
 }

@@ -6,6 +6,7 @@ pub mod cached;
 pub mod draw;
 pub mod form;
 pub mod oracle;
+pub mod weights;
 
 use std::cell::OnceCell;
 
@@ -119,6 +120,17 @@ impl Problem {
         let truths = Truths::of(self);
         every_level(|engine| self.run(engine).check(&format!("{} {self:?}", engine.level()), truths.at(engine)));
     }
+}
+
+/// One column of f32 each for queries, keys and values.
+pub fn columns(
+    q: impl Fn(usize) -> f32,
+    k: impl Fn(usize) -> f32,
+    v: impl Fn(usize) -> f32,
+    [n_q, n_k]: [usize; 2],
+) -> Problem {
+    let column = |rows, fill: &dyn Fn(usize) -> f32| Strided::dense(rows, 1, |i, _| fill(i));
+    Problem::of(column(n_q, &q), column(n_k, &k), column(n_k, &v))
 }
 
 /// What must come out of a problem: the same at most levels, computed when it is first asked for.

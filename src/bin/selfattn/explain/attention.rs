@@ -1,7 +1,9 @@
 //! Step (c): who looks at whom, by layer and head, between words.
 
+use std::ops::Range;
+
 use selfattn::block::{Batch, Runner};
-use selfattn::{Attention, MatRef};
+use selfattn::{Attention, AttentionWeights, Inspection, MatRef};
 
 use super::words::Word;
 use crate::error::Result;
@@ -47,68 +49,59 @@ impl Trace {
         self.heads
     }
 
-    /// One head's attention between words: over a word's pieces the weights are summed where it is looked at, and
+    /// One head's attention from some words to some: over a word's pieces the weights are summed where it is looked at, and
     /// averaged where it looks.
     pub fn between_words(
         &self,
         runner: &Runner<'_, '_, '_>,
         layer: usize,
         head: usize,
-        words: &[Word],
+        from: &[Word],
+        to: &[Word],
     ) -> Result<WordAttention> {
-        let n = words.len();
-        let mut out = WordAttention { weights: Vec::with_capacity(n * n), rest: Vec::with_capacity(n), entropy: 0.0 };
-        let mut looking = 0;
-        let mut row = vec![0.0; self.tokens];
-        for word in words {
-            let mut mean = vec![0.0; self.tokens];
-            for &token in &word.tokens {
-                self.token_row(runner, layer, head, token, &mut row)?;
-                out.entropy += entropy(&row);
-                mean.iter_mut().zip(&row).for_each(|(mean, x)| *mean += x / word.tokens.len() as f32);
+        let n = to.len();
+        let mut out = WordAttention { weights: vec![0.0; from.len() * n], rest: Vec::new(), entropy: 0.0 };
+        let (looking, seen) = (self.words_of_tokens(from), self.words_of_tokens(to));
+        let is_word = Option::is_some;
+        let queries =
+            looking.iter().position(is_word).unwrap_or(0)..looking.iter().rposition(is_word).map_or(0, |i| i + 1);
+        self.weights(runner, [layer, head], queries, &mut |piece| {
+            let Some(i) = looking[piece.query] else { return };
+            out.entropy += entropy(piece.weights);
+            for (key, weight) in piece.keys.zip(piece.weights) {
+                if let Some(j) = seen[key] {
+                    out.weights[i * n + j] += weight / from[i].tokens.len() as f32;
+                }
             }
-            looking += word.tokens.len();
-            let start = out.weights.len();
-            out.weights.extend(words.iter().map(|word| word.tokens.iter().map(|&at| mean[at]).sum::<f32>()));
-            out.rest.push((1.0 - out.weights[start..].iter().sum::<f32>()).max(0.0));
-        }
-        out.entropy /= looking.max(1) as f32;
+        })?;
+        out.rest = out.weights.chunks(n.max(1)).map(|row| (1.0 - row.iter().sum::<f32>()).max(0.0)).collect();
+        out.entropy /= looking.iter().flatten().count().max(1) as f32;
         Ok(out)
     }
 
-    /// What one head gives from a word to each word.
-    pub fn word_row(
-        &self,
-        runner: &Runner<'_, '_, '_>,
-        layer: usize,
-        head: usize,
-        from: &Word,
-        words: &[Word],
-    ) -> Result<Vec<f32>> {
-        let mut mean = vec![0.0; self.tokens];
-        let mut row = vec![0.0; self.tokens];
-        for &token in &from.tokens {
-            self.token_row(runner, layer, head, token, &mut row)?;
-            mean.iter_mut().zip(&row).for_each(|(mean, x)| *mean += x / from.tokens.len() as f32);
+    /// The word of each token, if it has one among these.
+    fn words_of_tokens(&self, words: &[Word]) -> Vec<Option<usize>> {
+        let mut of = vec![None; self.tokens];
+        for (i, word) in words.iter().enumerate() {
+            word.tokens.iter().for_each(|&token| of[token] = Some(i));
         }
-        Ok(words.iter().map(|word| word.tokens.iter().map(|&at| mean[at]).sum()).collect())
+        of
     }
 
-    /// The weights that one token gives to all.
-    fn token_row(
+    /// The weights that some tokens give in one head of one layer.
+    fn weights(
         &self,
         runner: &Runner<'_, '_, '_>,
-        layer: usize,
-        head: usize,
-        token: usize,
-        out: &mut [f32],
+        [layer, head]: [usize; 2],
+        queries: Range<usize>,
+        each: &mut dyn FnMut(AttentionWeights<'_>),
     ) -> Result<()> {
-        let [queries, keys] = &self.layers[layer];
-        let dim = self.width / self.heads;
-        let columns = head * dim..(head + 1) * dim;
-        let query = MatRef::new(queries, self.tokens, self.width)?.cols_range(columns.clone())?.row(token);
-        let keys = MatRef::new(keys, self.tokens, self.width)?.cols_range(columns)?;
-        Ok(runner.engine().attention_weights(&Attention::new(self.heads, dim), query, keys, out)?)
+        let [q, k] = &self.layers[layer];
+        let matrix = |data| MatRef::new(data, self.tokens, self.width);
+        let attention = Attention::new(self.heads, self.width / self.heads);
+        let inspection = Inspection::new(&attention, matrix(q)?, matrix(k)?).queries(queries).heads(head..head + 1);
+        let mut scratch = vec![0; runner.engine().inspection_scratch(&attention)?];
+        Ok(runner.engine().attention_weights(&inspection, &mut scratch, each)?)
     }
 }
 

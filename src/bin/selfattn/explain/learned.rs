@@ -59,7 +59,7 @@ pub fn attention(
         let mut mean = Mean::new(n);
         let mut hardest: Option<HeadLook> = None;
         for head in 0..trace.heads() {
-            let weights = trace.between_words(runner, layer, head, words)?;
+            let weights = trace.between_words(runner, layer, head, words, words)?;
             mean.add(&weights, trace.heads());
             if shown == (Shown { layer, head: Some(head) }) {
                 (report.weights, report.rest) = (square(&weights.weights, n), weights.rest.clone());

@@ -121,7 +121,7 @@ impl Study<'_> {
         for layer in 0..layers {
             let mut mean = Mean::new(n);
             for head in 0..heads {
-                let one = trace.between_words(runner, layer, head, self.words)?;
+                let one = trace.between_words(runner, layer, head, self.words, self.words)?;
                 weights.add(&one.weights, n, &one.rest);
                 mean.add(&one, heads);
             }

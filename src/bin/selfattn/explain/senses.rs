@@ -135,8 +135,8 @@ fn hardest_looks(runner: &Runner<'_, '_, '_>, words: &[Word], trace: &Trace, ind
     let mut looks: Vec<Hardest> = (0..words.len()).map(nowhere).collect();
     for layer in 0..trace.layers() {
         for head in 0..trace.heads() {
-            let weights = trace.word_row(runner, layer, head, &words[index], words)?;
-            for (look, &weight) in looks.iter_mut().zip(&weights) {
+            let row = trace.between_words(runner, layer, head, &words[index..=index], words)?;
+            for (look, &weight) in looks.iter_mut().zip(&row.weights) {
                 if weight > look.weight {
                     *look = Hardest { layer, head, weight, ..*look };
                 }
