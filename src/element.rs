@@ -63,10 +63,12 @@ pub(crate) trait Load: Element {
     /// # Safety
     /// `p` is valid for reading `n` elements; `n <= LANES`.
     unsafe fn load_first<S: Simd>(s: S, p: *const Self, n: usize) -> S::F32;
+    /// One number, exactly.
+    fn widen<S: Simd>(self, s: S) -> f32;
 }
 
 macro_rules! element {
-    ($type:ty, $dtype:expr, $zero:expr, $to:expr, $from:expr, $load:ident, $load_first:ident) => {
+    ($type:ty, $dtype:expr, $zero:expr, $to:expr, $from:expr, $load:ident, $load_first:ident, $widen:expr) => {
         impl Element for $type {
             const DTYPE: Dtype = $dtype;
             const ZERO: Self = $zero;
@@ -94,13 +96,20 @@ macro_rules! element {
                 // SAFETY: the same contract.
                 unsafe { s.$load_first(p, n) }
             }
+
+            #[inline(always)]
+            fn widen<S: Simd>(self, s: S) -> f32 {
+                $widen(s, self)
+            }
         }
     };
 }
 
-element!(f32, Dtype::F32, 0.0, |x| x, |x| x, load, load_first);
-element!(f16, Dtype::F16, f16::ZERO, f16::to_f32, f16::from_f32, load_f16, load_f16_first);
-element!(bf16, Dtype::Bf16, bf16::ZERO, bf16::to_f32, bf16::from_f32, load_bf16, load_bf16_first);
+element!(f32, Dtype::F32, 0.0, |x| x, |x| x, load, load_first, |_, x| x);
+element!(f16, Dtype::F16, f16::ZERO, f16::to_f32, f16::from_f32, load_f16, load_f16_first, S::widen_f16);
+element!(bf16, Dtype::Bf16, bf16::ZERO, bf16::to_f32, bf16::from_f32, load_bf16, load_bf16_first, |_, x: bf16| {
+    f32::from_bits(u32::from(x.to_bits()) << 16)
+});
 
 /// The same bytes: 0 for false, 1 for true.
 pub(crate) const fn bytes_of_bools(bools: &[bool]) -> &[u8] {

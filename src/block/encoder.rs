@@ -2,12 +2,12 @@
 
 use crate::block::batch::Batch;
 use crate::block::layer::Layer;
-use crate::block::linear::{Norm, Tensors};
+use crate::block::linear::{Named, Norm, Source, Tensors};
 use crate::error::{Error, Result};
 use crate::scratch::{Arena, with_slack};
 use crate::simd::Level;
 use crate::view::Matrix;
-use crate::weights::{EncoderConfig, Names, Part, SafeTensors};
+use crate::weights::{EncoderConfig, Names, Part, Placed, SafeTensors};
 
 /// A text encoder: BERT, MiniLM, RoBERTa, DistilBERT and their kin. It borrows its weights (`'w`) and the list of its layers
 /// (`'s`), owns no memory, and works in the caller's scratch.
@@ -49,7 +49,7 @@ pub(crate) struct Embeddings<'w> {
 }
 
 impl<'w> Embeddings<'w> {
-    fn bind(tensors: &Tensors<'_, 'w>, config: &EncoderConfig) -> Result<Self> {
+    fn bind<S: Source<'w>>(tensors: &Tensors<'_, S>, config: &EncoderConfig) -> Result<Self> {
         let hidden = config.hidden_size;
         let types = || tensors.matrix(Part::TokenTypeEmbeddings, config.token_types, hidden);
         Ok(Self {
@@ -70,16 +70,29 @@ impl<'s, 'w> Encoder<'s, 'w> {
     /// [`Error::TensorType`] and [`Error::Misaligned`] for the first tensor at fault, [`Error::UnknownTensor`] for one that
     /// is none of the model's, [`Error::Shape`] if `layers` is too short.
     pub fn bind(config: &EncoderConfig, file: &SafeTensors<'w>, layers: &'s mut [Layer<'w>]) -> Result<Self> {
-        config.validate()?;
-        let (expected, got) = (config.layers, layers.len());
-        let layers = layers.get_mut(..expected).ok_or(Error::Shape { arg: "layers", expected, got })?;
+        let layers = first_layers(config, layers)?;
         let names = Names::detect(file, config.family)?;
-        let tensors = |layer| Tensors { file, names, layer };
-        let embeddings = Embeddings::bind(&tensors(0), config)?;
-        for (i, layer) in layers.iter_mut().enumerate() {
-            *layer = Layer::bind(&tensors(i), config)?;
-        }
+        let encoder = Self::bind_all(config, &Named { file, names }, layers)?;
         names.check_no_unknown(file, config.layers)?;
+        Ok(encoder)
+    }
+
+    /// As [`Encoder::bind`], for weights whose places were found ahead of time: nothing is searched for, and firmware needs no
+    /// code that reads files. The build that finds the places should bind the file as well: that checks names and shapes.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for sizes that do not fit each other; [`Error::Shape`] if `layers` or the list of places is too short;
+    /// [`Error::Truncated`] if the bytes end before a tensor does; [`Error::Misaligned`] and [`Error::BigEndian`] as
+    /// [`SafeTensors::matrix`].
+    pub fn bind_placed(config: &EncoderConfig, weights: &Placed<'w>, layers: &'s mut [Layer<'w>]) -> Result<Self> {
+        Self::bind_all(config, weights, first_layers(config, layers)?)
+    }
+
+    fn bind_all<S: Source<'w>>(config: &EncoderConfig, source: &S, layers: &'s mut [Layer<'w>]) -> Result<Self> {
+        let embeddings = Embeddings::bind(&Tensors { source, layer: 0 }, config)?;
+        for (i, layer) in layers.iter_mut().enumerate() {
+            *layer = Layer::bind(&Tensors { source, layer: i }, config)?;
+        }
         Ok(Self { config: *config, embeddings, layers })
     }
 
@@ -125,4 +138,11 @@ impl<'s, 'w> Encoder<'s, 'w> {
         let attention = 2 * self.layers.len() as u64 * self.config.hidden_size as u64;
         2 * (weights * batch.ids().len() as u64 + attention * pairs)
     }
+}
+
+/// As many layers as the model has, its sizes having been checked.
+fn first_layers<'s, 'w>(config: &EncoderConfig, layers: &'s mut [Layer<'w>]) -> Result<&'s mut [Layer<'w>]> {
+    config.validate()?;
+    let (expected, got) = (config.layers, layers.len());
+    layers.get_mut(..expected).ok_or(Error::Shape { arg: "layers", expected, got })
 }

@@ -1,6 +1,6 @@
 //! The feed-forward network of a transformer layer.
 
-use crate::block::linear::{Linear, Tensors, Then, Workspace};
+use crate::block::linear::{Linear, Source, Tensors, Then, Workspace};
 use crate::error::Result;
 use crate::kernel::Activation;
 use crate::view::{MatMut, MatRef};
@@ -14,7 +14,7 @@ pub(crate) struct FeedForward<'w> {
 }
 
 impl<'w> FeedForward<'w> {
-    pub fn bind(tensors: &Tensors<'_, 'w>, config: &EncoderConfig) -> Result<Self> {
+    pub fn bind<S: Source<'w>>(tensors: &Tensors<'_, S>, config: &EncoderConfig) -> Result<Self> {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         Ok(Self {
             intermediate: tensors.linear(Part::IntermediateWeight, Part::IntermediateBias, inner, hidden)?,

@@ -2,7 +2,7 @@
 //! arXiv 1810.04805).
 
 use crate::block::feed_forward::FeedForward;
-use crate::block::linear::{Linear, Norm, Tensors};
+use crate::block::linear::{Linear, Norm, Source, Tensors};
 use crate::block::self_attention::SelfAttention;
 use crate::error::Result;
 use crate::weights::{EncoderConfig, Part};
@@ -18,7 +18,7 @@ pub struct Layer<'w> {
 }
 
 impl<'w> Layer<'w> {
-    pub(crate) fn bind(tensors: &Tensors<'_, 'w>, config: &EncoderConfig) -> Result<Self> {
+    pub(crate) fn bind<S: Source<'w>>(tensors: &Tensors<'_, S>, config: &EncoderConfig) -> Result<Self> {
         let hidden = config.hidden_size;
         Ok(Self {
             attention: SelfAttention::bind(tensors, hidden)?,
@@ -28,11 +28,13 @@ impl<'w> Layer<'w> {
         })
     }
 
-    pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear<'w>> {
-        self.attention.linears().into_iter().chain(self.feed_forward.linears())
+    pub(crate) fn linears(&self) -> [&Linear<'w>; 6] {
+        let ([q, k, v, o], [inner, outer]) = (self.attention.linears(), self.feed_forward.linears());
+        [q, k, v, o, inner, outer]
     }
 
-    pub(crate) fn linears_mut(&mut self) -> impl Iterator<Item = &mut Linear<'w>> {
-        self.attention.linears_mut().into_iter().chain(self.feed_forward.linears_mut())
+    pub(crate) fn linears_mut(&mut self) -> [&mut Linear<'w>; 6] {
+        let ([q, k, v, o], [inner, outer]) = (self.attention.linears_mut(), self.feed_forward.linears_mut());
+        [q, k, v, o, inner, outer]
     }
 }

@@ -8,19 +8,40 @@ use crate::ops::weights::{Packed, Weights};
 use crate::scratch::Arena;
 use crate::simd::Level;
 use crate::view::{MatMut, MatRef, Matrix};
-use crate::weights::{Names, Part, SafeTensors};
+use crate::weights::{Names, Part, Placed, SafeTensors};
 
-/// Tensors of one layer of a file, found by part.
-#[derive(Clone, Copy)]
-pub(crate) struct Tensors<'f, 'w> {
+/// Where the tensors of a model are found.
+pub(crate) trait Source<'w> {
+    fn matrix(&self, layer: usize, part: Part, rows: usize, cols: usize) -> Result<Matrix<'w>>;
+}
+
+/// By their names.
+pub(crate) struct Named<'f, 'w> {
     pub file: &'f SafeTensors<'w>,
     pub names: Names,
+}
+
+impl<'w> Source<'w> for Named<'_, 'w> {
+    fn matrix(&self, layer: usize, part: Part, rows: usize, cols: usize) -> Result<Matrix<'w>> {
+        self.file.matrix(self.names.name(layer, part), rows, cols)
+    }
+}
+
+impl<'w> Source<'w> for Placed<'w> {
+    fn matrix(&self, layer: usize, part: Part, rows: usize, cols: usize) -> Result<Matrix<'w>> {
+        self.matrix(layer, part, rows, cols)
+    }
+}
+
+/// Tensors of one layer of a model, found by part.
+pub(crate) struct Tensors<'s, S> {
+    pub source: &'s S,
     pub layer: usize,
 }
 
-impl<'w> Tensors<'_, 'w> {
+impl<'w, S: Source<'w>> Tensors<'_, S> {
     pub fn matrix(&self, part: Part, rows: usize, cols: usize) -> Result<Matrix<'w>> {
-        self.file.matrix(self.names.name(self.layer, part), rows, cols)
+        self.source.matrix(self.layer, part, rows, cols)
     }
 
     pub fn linear(&self, weight: Part, bias: Part, outputs: usize, inputs: usize) -> Result<Linear<'w>> {
@@ -58,7 +79,7 @@ pub(crate) struct Workspace<'a> {
 
 impl<'w> Linear<'w> {
     pub fn run(&self, x: MatRef<'_>, then: Then<'_>, out: MatMut<'_>, work: &mut Workspace<'_>) -> Result<()> {
-        let bias = Some(as_f32(&self.bias, work.vectors[0])?);
+        let bias = Some(as_f32(&work.engine, &self.bias, work.vectors[0])?);
         let epilogue = Epilogue { bias, activation: then.activation, residual: then.residual };
         work.engine.matmul(x, &self.weights, &epilogue, out, work.scratch)
     }
@@ -91,18 +112,19 @@ pub(crate) struct Norm<'w> {
 impl Norm<'_> {
     pub fn run(&self, x: MatRef<'_>, eps: f32, out: MatMut<'_>, work: &mut Workspace<'_>) -> Result<()> {
         let [first, second] = &mut work.vectors;
-        let (weight, bias) = (as_f32(&self.weight, first)?, as_f32(&self.bias, second)?);
-        work.engine.layer_norm(x, weight, bias, eps, out)
+        let engine = &work.engine;
+        let (weight, bias) = (as_f32(engine, &self.weight, first)?, as_f32(engine, &self.bias, second)?);
+        engine.layer_norm(x, weight, bias, eps, out)
     }
 }
 
 /// A vector as f32: in place if it is stored so, else widened into `memory`.
-fn as_f32<'a>(vector: &Matrix<'a>, memory: &'a mut [f32]) -> Result<&'a [f32]> {
+fn as_f32<'a>(engine: &Engine<'_>, vector: &Matrix<'a>, memory: &'a mut [f32]) -> Result<&'a [f32]> {
     if let Matrix::F32(view) = vector {
         return Ok(view.row(0));
     }
     let (got, expected) = (memory.len(), vector.cols());
     let memory = memory.get_mut(..expected).ok_or(Error::Shape { arg: "vectors", expected, got })?;
-    vector.read_row(0, memory)?;
+    engine.put_row(vector, 0, false, memory);
     Ok(memory)
 }

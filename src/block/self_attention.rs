@@ -1,6 +1,6 @@
 //! Multi-head self-attention with learned projections.
 
-use crate::block::linear::{Linear, Tensors, Then, Workspace};
+use crate::block::linear::{Linear, Source, Tensors, Then, Workspace};
 use crate::error::{Error, Result};
 use crate::ops::attention::Attention;
 use crate::view::{MatMut, MatRef};
@@ -19,7 +19,7 @@ pub(crate) struct SelfAttention<'w> {
 pub(crate) type Projected<'a> = [MatRef<'a>; 3];
 
 impl<'w> SelfAttention<'w> {
-    pub fn bind(tensors: &Tensors<'_, 'w>, hidden: usize) -> Result<Self> {
+    pub fn bind<S: Source<'w>>(tensors: &Tensors<'_, S>, hidden: usize) -> Result<Self> {
         let linear = |weight, bias| tensors.linear(weight, bias, hidden, hidden);
         Ok(Self {
             query: linear(Part::QueryWeight, Part::QueryBias)?,

@@ -10,12 +10,13 @@ use crate::kernel::output::Output;
 use crate::kernel::pack::{PackPairs, PackPanel, strided};
 use crate::kernel::rhs::Plain;
 use crate::kernel::tile::{
-    Ahead, Dot, Lines, MultiplyAdd, MultiplyAddPairs, Terms, tile, tiles_abreast, with_registers, with_rows,
+    Ahead, Dot, Lines, MultiplyAdd, MultiplyAddPairs, Terms, rows_of_tile, tile, tiles_abreast, with_registers,
+    with_rows,
 };
 use crate::simd::{Bf16Dot, DotOp, Level, Op, Simd};
 use crate::view::{Matrix, for_each_type};
 
-/// Panels side by side, for so few rows that one panel's sums would wait for each other.
+/// Panels side by side, for so few rows that one panel's sums would wait for each other; not where code is to be small.
 pub(crate) const ABREAST: usize = 3;
 /// The most rows of A for which panels go side by side: their sums must fit the registers, as those of a tile of `mr` rows do,
 /// beside the lines of all these panels.
@@ -146,7 +147,7 @@ impl<K: Kind> Block<K> {
     {
         let [rows, columns] = self.size;
         let mut ahead = self.ahead;
-        if self.panels == ABREAST {
+        if !S::SMALL && self.panels == ABREAST {
             // SAFETY: the panels exist, and there are one or two rows.
             return unsafe {
                 match rows {
@@ -155,15 +156,17 @@ impl<K: Kind> Block<K> {
                 }
             };
         }
-        for i in (0..rows).step_by(S::MR) {
+        let mut i = 0;
+        while i < rows {
             let c = self.c.at(i, 0);
             let left = rows - i;
+            let of_tile = rows_of_tile::<S>(left);
             if self.add {
                 // The next tile is below this one, or at the top of the next panel.
                 let next = if left > S::MR { self.c.at(i + S::MR, 0) } else { self.c.at(0, NV * S::LANES) };
                 next.prefetch(s, S::MR, columns);
             }
-            with_rows!(S, left.min(S::MR), MR => {
+            with_rows!(S, of_tile, MR => {
                 // SAFETY: rows i..i + MR exist, and `steps` lines from `b`.
                 unsafe {
                     let acc = c.start::<S, MR, NV>(s, columns, self.add);
@@ -171,6 +174,7 @@ impl<K: Kind> Block<K> {
                     c.put::<S, MR, NV>(s, acc, columns);
                 }
             });
+            i += of_tile;
         }
     }
 

@@ -4,7 +4,8 @@ use core::marker::PhantomData;
 
 use crate::element::Load;
 use crate::kernel::Activation;
-use crate::simd::{Op, Simd, math};
+use crate::simd::{Function, Op, Simd, math};
+use crate::view::{Matrix, for_each_type};
 
 /// `sqrt(2 / pi)`
 const SQRT_2_OVER_PI: f32 = 0.797_884_6;
@@ -16,8 +17,8 @@ impl Activation {
     pub(crate) fn apply<S: Simd>(self, s: S, x: S::F32) -> S::F32 {
         match self {
             Self::None => x,
-            Self::Gelu => gelu(s, x),
-            Self::GeluTanh => gelu_tanh(s, x),
+            Self::Gelu => s.apply::<Gelu>(x),
+            Self::GeluTanh => s.apply::<GeluTanh>(x),
             // The order matters: `max` returns its second operand when either is NaN.
             Self::Relu => s.max(s.splat(0.0), x),
         }
@@ -25,19 +26,27 @@ impl Activation {
 }
 
 /// `x/2 * (1 + erf(x / sqrt 2))`. The error is at most `|x|/2` times (the error of erf + 2^-24), plus half an ulp.
-#[inline(always)]
-fn gelu<S: Simd>(s: S, x: S::F32) -> S::F32 {
-    let erf = math::erf(s, s.mul(x, s.splat(core::f32::consts::FRAC_1_SQRT_2)));
-    let half = s.mul(x, s.splat(0.5));
-    s.fma(half, erf, half)
+struct Gelu;
+
+impl Function for Gelu {
+    #[inline(always)]
+    fn of<S: Simd>(s: S, x: S::F32) -> S::F32 {
+        let erf = math::erf(s, s.mul(x, s.splat(core::f32::consts::FRAC_1_SQRT_2)));
+        let half = s.mul(x, s.splat(0.5));
+        s.fma(half, erf, half)
+    }
 }
 
-#[inline(always)]
-fn gelu_tanh<S: Simd>(s: S, x: S::F32) -> S::F32 {
-    let inner = s.mul(s.fma(s.mul(x, x), s.splat(GELU_CUBIC), s.splat(1.0)), x);
-    let tanh = math::tanh(s, s.mul(inner, s.splat(SQRT_2_OVER_PI)));
-    let half = s.mul(x, s.splat(0.5));
-    s.fma(half, tanh, half)
+struct GeluTanh;
+
+impl Function for GeluTanh {
+    #[inline(always)]
+    fn of<S: Simd>(s: S, x: S::F32) -> S::F32 {
+        let inner = s.mul(s.fma(s.mul(x, x), s.splat(GELU_CUBIC), s.splat(1.0)), x);
+        let tanh = s.apply::<math::Tanh>(s.mul(inner, s.splat(SQRT_2_OVER_PI)));
+        let half = s.mul(x, s.splat(0.5));
+        s.fma(half, tanh, half)
+    }
 }
 
 /// The registers of a row of `len` floats: offset and count of each; the last may be short.
@@ -102,20 +111,41 @@ impl Op for Activate<'_> {
     }
 }
 
-/// `out = row`, or `out += row`, widening.
-pub(crate) struct Widen<'a, E> {
-    pub row: &'a [E],
+/// Some of a row, widened: `out = row`, or `out += row`.
+pub(crate) struct Widen<'a> {
+    pub matrix: &'a Matrix<'a>,
+    pub row: usize,
+    /// The first column.
+    pub from: usize,
     pub add: bool,
-    /// As long as `row`.
+    /// As long as what is wanted of the row.
     pub out: &'a mut [f32],
 }
 
-impl<E: Load> Op for Widen<'_, E> {
+impl Op for Widen<'_> {
     type Out = ();
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let len = self.row.len().min(self.out.len());
-        let (row, out) = (self.row.as_ptr(), self.out.as_mut_ptr());
+    fn run<S: Simd>(mut self, s: S) {
+        let (matrix, row, from) = (self.matrix, self.row, self.from);
+        for_each_type!(matrix, view => self.typed(s, view.row(row).get(from..).unwrap_or_default()));
+    }
+}
+
+impl Widen<'_> {
+    #[inline(always)]
+    fn typed<S: Simd, E: Load>(&mut self, s: S, row: &[E]) {
+        let len = row.len().min(self.out.len());
+        let (row, out) = (row.as_ptr(), self.out.as_mut_ptr());
+        if S::SMALL {
+            for i in 0..len {
+                // SAFETY: `i` is less than the length of both.
+                unsafe {
+                    let sum = if self.add { *out.add(i) } else { 0.0 };
+                    *out.add(i) = sum + (*row.add(i)).widen(s);
+                }
+            }
+            return;
+        }
         for (at, n) in registers::<S>(len) {
             // SAFETY: `at + n` is at most the length of both.
             unsafe {

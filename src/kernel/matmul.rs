@@ -278,7 +278,8 @@ impl<K: Kind> Task<'_, K> {
     fn abreast(&self, pass: &Pass, panel: usize) -> usize {
         let last = panel + ABREAST - 1;
         let equal = || self.panels.columns(panel).len() == self.panels.columns(last).len();
-        if pass.rows.len() <= few_rows(self.level.tile().0) && last < pass.chunk.end && equal() { ABREAST } else { 1 }
+        let few = !self.level.is_small() && pass.rows.len() <= few_rows(self.level.tile().0);
+        if few && last < pass.chunk.end && equal() { ABREAST } else { 1 }
     }
 
     /// A block of A.
@@ -291,10 +292,7 @@ impl<K: Kind> Task<'_, K> {
         for (i, row) in rows.clone().enumerate() {
             // SAFETY: the memory has room for MC rows of this stride.
             let out = unsafe { core::slice::from_raw_parts_mut(self.rows.wrapping_add(i * stride), stride) };
-            for_each_type!(a, view => {
-                let row = view.row(row).get(steps.clone()).unwrap_or_default();
-                self.level.dispatch(Widen { row, add: false, out });
-            });
+            self.level.dispatch(Widen { matrix: a, row, from: steps.start, add: false, out });
         }
         // Only kinds whose A is f32 have it widened.
         Strided { ptr: self.rows.cast_const().cast(), row: stride, col: 1 }
@@ -318,6 +316,10 @@ impl<K: Kind> Task<'_, K> {
 
     /// What the tiles of one block bring nearer: the panels after it.
     fn ahead(&self, pass: &Pass, next: usize, panels: usize) -> Ahead {
+        if self.level.is_small() {
+            // It cannot ask for anything.
+            return Ahead::none();
+        }
         let spread = [pass.rows.len().div_ceil(self.level.tile().0), pass.steps.len()];
         let width = self.panels.columns(next).len();
         match &self.b {

@@ -67,8 +67,8 @@ impl LayerNorm<'_> {
     unsafe fn row<S: Simd>(&self, s: S, x: &[f32], out: *mut f32) {
         let Affine { weight, bias, eps } = self.affine;
         let count = x.len() as f32;
-        let mean = sum::<S, false>(s, x, 0.0) / count;
-        let variance = sum::<S, true>(s, x, mean) / count;
+        let mean = s.apart(Sum { x, center: 0.0, squares: false }) / count;
+        let variance = s.apart(Sum { x, center: mean, squares: true }) / count;
         let center = s.splat(mean);
         let inverse = s.splat(1.0 / libm::sqrtf(variance + eps));
         let (weight, bias) = (weight.as_ptr(), bias.as_ptr());
@@ -83,12 +83,53 @@ impl LayerNorm<'_> {
     }
 }
 
+/// Scales a row to the Euclidean norm 1, in f32 throughout: for CPUs that have no other floats. A row of zeros stays.
+pub(crate) struct Normalize<'a> {
+    pub row: &'a mut [f32],
+}
+
+impl Op for Normalize<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let largest = self.row.iter().fold(0.0, |most: f32, x| if x.abs() > most { x.abs() } else { most });
+        if largest == 0.0 && self.row.iter().all(|&x| x == 0.0) {
+            return;
+        }
+        // A power of two by which the largest number is near 1, so that no square overflows or vanishes.
+        let exponent = 254_u32.saturating_sub(largest.to_bits() >> 23).max(1);
+        let near_one = f32::from_bits(exponent << 23);
+        self.row.iter_mut().for_each(|x| *x *= near_one);
+        let factor = 1.0 / libm::sqrtf(s.apart(Sum { x: self.row, center: 0.0, squares: true }));
+        self.row.iter_mut().for_each(|x| *x *= factor);
+    }
+}
+
 /// Chains of additions side by side: enough to hide the latency of one.
 const CHAINS: usize = 4;
 
 /// The sum of `x`, or of the squares of its deviations from `center`.
+struct Sum<'a> {
+    x: &'a [f32],
+    center: f32,
+    squares: bool,
+}
+
+impl Op for Sum<'_> {
+    type Out = f32;
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f32 {
+        let Self { x, center, squares } = self;
+        match squares {
+            squares if S::SMALL => sum(s, x, center, squares),
+            true => sum(s, x, center, true),
+            false => sum(s, x, center, false),
+        }
+    }
+}
+
 #[inline(always)]
-fn sum<S: Simd, const SQUARES: bool>(s: S, x: &[f32], center: f32) -> f32 {
+fn sum<S: Simd>(s: S, x: &[f32], center: f32, squares: bool) -> f32 {
     let center = s.splat(center);
     let mut sums = [s.splat(0.0); CHAINS];
     let mut chunks = x.chunks_exact(S::LANES * CHAINS);
@@ -96,7 +137,7 @@ fn sum<S: Simd, const SQUARES: bool>(s: S, x: &[f32], center: f32) -> f32 {
         for (i, sum) in sums.iter_mut().enumerate() {
             // SAFETY: the chunk has CHAINS registers.
             let x = unsafe { s.load(chunk.as_ptr().add(i * S::LANES)) };
-            *sum = s.add(*sum, if SQUARES { squared(s, s.sub(x, center)) } else { x });
+            *sum = s.add(*sum, if squares { squared(s, s.sub(x, center)) } else { x });
         }
     }
     let rest = chunks.remainder();
@@ -104,7 +145,7 @@ fn sum<S: Simd, const SQUARES: bool>(s: S, x: &[f32], center: f32) -> f32 {
         // SAFETY: `at + n` is at most the length.
         let x = unsafe { load(s, rest.as_ptr().add(at), n) };
         // Lanes past the end hold 0, whose deviation must not count.
-        let x = if SQUARES { squared(s, first(s, n, s.sub(x, center))) } else { x };
+        let x = if squares { squared(s, first(s, n, s.sub(x, center))) } else { x };
         sums[0] = s.add(sums[0], x);
     }
     s.reduce_add(s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3])))

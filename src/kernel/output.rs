@@ -1,6 +1,6 @@
 //! Where a product goes, and what is done to it on the way: `out = act(A B + bias) + residual`.
 
-use crate::kernel::tile::Accumulators;
+use crate::kernel::tile::{Accumulators, for_each_row};
 use crate::kernel::{Activation, map};
 use crate::simd::Simd;
 use crate::view::{MatMut, MatRef};
@@ -88,13 +88,13 @@ impl Output {
     ) -> Accumulators<S, MR, NV> {
         let mut acc = [[s.splat(0.0); NV]; MR];
         if add {
-            for (i, row) in acc.iter_mut().enumerate() {
+            for_each_row!(S, acc, i, row => {
                 let c = self.ptr.wrapping_add(i * self.stride).cast_const();
                 for (j, x) in row.iter_mut().enumerate() {
                     // SAFETY: row i of the output has `columns` columns from here.
                     *x = unsafe { map::load(s, c.wrapping_add(j * S::LANES), in_register::<S, NV>(j, columns)) };
                 }
-            }
+            });
         }
         acc
     }
@@ -104,16 +104,16 @@ impl Output {
     pub unsafe fn put<S: Simd, const MR: usize, const NV: usize>(
         &self,
         s: S,
-        acc: Accumulators<S, MR, NV>,
+        mut acc: Accumulators<S, MR, NV>,
         columns: usize,
     ) {
-        for (i, row) in acc.into_iter().enumerate() {
+        for_each_row!(S, acc, i, row => {
             let c = self.ptr.wrapping_add(i * self.stride);
-            for (j, x) in row.into_iter().enumerate() {
+            for (j, &mut x) in row.iter_mut().enumerate() {
                 // SAFETY: row i of the output has `columns` columns from here.
                 unsafe { map::store(s, c.wrapping_add(j * S::LANES), in_register::<S, NV>(j, columns), x) };
             }
-        }
+        });
     }
 
     /// Whether the sums are the result.
@@ -124,6 +124,10 @@ impl Output {
     /// The epilogue over `rows x columns`, once all of `k` is summed.
     #[inline(always)]
     pub unsafe fn finish<S: Simd>(&self, s: S, rows: usize, columns: usize) {
+        if S::SMALL {
+            // SAFETY: the same contract.
+            return unsafe { self.finish_with(s, rows, columns, self.activation) };
+        }
         // The activation is chosen here and not for every register.
         // SAFETY: the same contract, in all arms.
         unsafe {

@@ -79,11 +79,33 @@ impl<E: Load> Op for PackPanel<E> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         // SAFETY: see `dst`.
-        unsafe { if self.src.col == 1 { self.transpose(s) } else { self.copy(s) } }
+        unsafe {
+            if S::SMALL {
+                self.one_by_one(s);
+            } else if self.src.col == 1 {
+                self.transpose(s);
+            } else {
+                self.copy(s);
+            }
+        }
     }
 }
 
 impl<E: Load> PackPanel<E> {
+    /// Element by element, in either order.
+    #[inline(always)]
+    unsafe fn one_by_one<S: Simd>(&self, s: S) {
+        for i in 0..self.width {
+            for p in 0..self.lines {
+                // SAFETY: only elements that exist are read; the panel has `lines` lines of `width`.
+                unsafe {
+                    let x = if i < self.columns { (*self.src.at(i, p).ptr).widen(s) } else { 0.0 };
+                    self.dst.add(p * self.width + i).write(x);
+                }
+            }
+        }
+    }
+
     /// Rows of the source are columns of the panel.
     #[inline(always)]
     unsafe fn transpose<S: Simd>(&self, s: S) {

@@ -240,6 +240,31 @@ impl<S: Bf16Dot> Terms<S> for Dot {
     }
 }
 
+/// Evaluates `$body` with `$i` and `$row` bound to each row of a tile's sums and its number. Where code is to be small it is
+/// written out for the rows of [`Scalar`](crate::simd::Scalar): a compiler that saves space keeps a loop, and the sums go through
+/// memory.
+macro_rules! for_each_row {
+    ($S:ty, $acc:expr, $i:ident, $row:ident => $body:expr) => {
+        match $acc.as_mut_slice() {
+            [a, b, c, d] if <$S>::SMALL => {
+                $crate::kernel::tile::for_each_row!(@ $i, $row => $body; (0, a) (1, b) (2, c) (3, d));
+            }
+            rows => {
+                for ($i, $row) in rows.iter_mut().enumerate() {
+                    $body
+                }
+            }
+        }
+    };
+    (@ $i:ident, $row:ident => $body:expr; $(($number:literal, $one:ident))*) => {
+        $({
+            let ($i, $row): (usize, _) = ($number, $one);
+            $body
+        })*
+    };
+}
+pub(crate) use for_each_row;
+
 /// A column of A times a line of the panel.
 #[inline(always)]
 unsafe fn multiply_add<S: Simd, const MR: usize, const NV: usize>(
@@ -248,23 +273,33 @@ unsafe fn multiply_add<S: Simd, const MR: usize, const NV: usize>(
     a: Strided,
     line: [S::F32; NV],
 ) {
-    for (i, row) in acc.iter_mut().enumerate() {
+    for_each_row!(S, acc, i, row => {
         // SAFETY: the column has MR elements.
         let x = unsafe { s.splat_at(a.ptr, i.wrapping_mul(a.row)) };
         for (sum, &register) in row.iter_mut().zip(&line) {
             *sum = s.fma(x, register, *sum);
         }
+    });
+}
+
+/// The rows of the next tile where `left` are left: as many as a tile can have, or one by one at last where code is to be
+/// small.
+pub(crate) const fn rows_of_tile<S: Simd>(left: usize) -> usize {
+    match left {
+        left if left >= S::MR => S::MR,
+        _ if S::SMALL => 1,
+        left => left,
     }
 }
 
-/// Calls `$body` with the constant `$MR` bound to `$rows`, which is between 1 and `$S::MR`, itself at most 8.
+/// Calls `$body` with the constant `$MR` bound to `$rows`, one of the numbers that [`rows_of_tile`] gives; `$S::MR` is at most 8.
 macro_rules! with_rows {
     ($S:ty, $rows:expr, $MR:ident => $body:expr) => {
         $crate::kernel::tile::with_rows!(@ $S, $rows, $MR => $body; 8 7 6 5 4 3 2)
     };
     (@ $S:ty, $rows:expr, $MR:ident => $body:expr; $($n:literal)*) => {
         match $rows {
-            $($n if <$S>::MR >= $n => {
+            $($n if <$S>::MR == $n || <$S>::MR > $n && !<$S>::SMALL => {
                 const $MR: usize = $n;
                 $body
             })*

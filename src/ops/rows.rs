@@ -5,10 +5,10 @@ use crate::error::{Error, Result};
 use crate::kernel::Activation;
 use crate::kernel::gemv::gemv;
 use crate::kernel::map::{Activate, Scale, Widen};
-use crate::kernel::norm::{Affine, layer_norm};
+use crate::kernel::norm::{Affine, Normalize, layer_norm};
 use crate::kernel::softmax::softmax;
 use crate::ops::{covers, same};
-use crate::view::{MatMut, MatRef, Matrix, for_each_type};
+use crate::view::{MatMut, MatRef, Matrix};
 
 /// Rows that have elements. A matrix without columns takes no memory, so it may have more rows than could ever be counted.
 fn rows_of(x: &MatMut<'_>) -> core::ops::Range<usize> {
@@ -62,7 +62,7 @@ impl Engine<'_> {
 
     /// Writes a row of a table to `out`, which is as long, or adds it.
     pub(crate) fn put_row(&self, table: &Matrix<'_>, i: usize, add: bool, out: &mut [f32]) {
-        for_each_type!(table, view => self.level().dispatch(Widen { row: view.row(i), add, out }));
+        self.level().dispatch(Widen { matrix: table, row: i, from: 0, add, out });
     }
 
     /// The mean of each sequence: `x` is `sum(lengths) x d`, sequences end to end; `out` is `lengths.len() x d`. The mean of
@@ -77,12 +77,12 @@ impl Engine<'_> {
         if x.cols() == 0 {
             return Ok(());
         }
-        let mut rows = x.iter_rows();
+        let (matrix, mut rows) = (Matrix::F32(x), 0..x.rows());
         for (i, &len) in lengths.iter().enumerate() {
             let mean = out.row_mut(i);
             mean.fill(0.0);
             for row in rows.by_ref().take(len) {
-                self.level().dispatch(Widen { row, add: true, out: mean });
+                self.level().dispatch(Widen { matrix: &matrix, row, from: 0, add: true, out: mean });
             }
             self.level().dispatch(Scale { factor: 1.0 / len.max(1) as f32, row: mean });
         }
@@ -93,6 +93,10 @@ impl Engine<'_> {
     pub fn normalize(&self, mut x: MatMut<'_>) {
         for i in rows_of(&x) {
             let row = x.row_mut(i);
+            if self.level().is_small() {
+                self.level().dispatch(Normalize { row });
+                continue;
+            }
             let norm = libm::sqrt(dot_f64(row, row));
             if norm != 0.0 {
                 let factor = 1.0 / norm;

@@ -125,8 +125,14 @@ impl Level {
 
     /// Rows and columns of the matmul tile; weights are packed in panels of that many columns.
     pub const fn tile(self) -> (usize, usize) {
-        let Shape { lanes, mr, nv } = self.0.shape();
+        let Shape { lanes, mr, nv, .. } = self.0.shape();
         (mr, nv * lanes)
+    }
+
+    /// Whether code is to be small, see [`Simd::SMALL`]. Builds for CPUs without vectors have no other level, so that nothing of
+    /// what is for others is linked.
+    pub(crate) const fn is_small(self) -> bool {
+        self.0.shape().small
     }
 
     /// Runs `op` on this level.
@@ -165,15 +171,16 @@ impl fmt::Display for Level {
     }
 }
 
-/// What the sizes of memory depend on: floats in a register, rows of the tile, and registers across it.
+/// What the sizes of memory depend on: floats in a register, rows of the tile, registers across it, and [`Simd::SMALL`].
 struct Shape {
     lanes: usize,
     mr: usize,
     nv: usize,
+    small: bool,
 }
 
 impl Shape {
     const fn of<S: Simd>() -> Self {
-        Self { lanes: S::LANES, mr: S::MR, nv: S::NV }
+        Self { lanes: S::LANES, mr: S::MR, nv: S::NV, small: S::SMALL }
     }
 }

@@ -17,7 +17,7 @@
 //! The results of `erf` and `tanh` are at most 1, where a ULP is 2^-24: their absolute errors are below 3.3e-7, and below
 //! 4.3e-7 on scalar. They come from the roundings of the two polynomials, not from the fit.
 
-use super::{Simd, each};
+use super::{Function, Simd, each};
 
 /// Horner's scheme: `c[0] + x * (c[1] + x * (c[2] + ...))`.
 #[inline(always)]
@@ -124,6 +124,17 @@ pub(crate) fn exp2_bounded<S: Simd, const N: usize>(s: S, x: [S::F32; N]) -> [S:
     each!(x[0]; N, i => s.scale2_down(sum[i], n[i]))
 }
 
+/// [`exp2_bounded`] of one register, as a function of its own.
+pub(crate) struct Exp2Bounded;
+
+impl Function for Exp2Bounded {
+    #[inline(always)]
+    fn of<S: Simd>(s: S, x: S::F32) -> S::F32 {
+        let [y] = exp2_bounded(s, [x]);
+        y
+    }
+}
+
 /// `erf(x)`, the error function; exactly -1 and 1 from `|x| = 3.845` on, NaN for NaN.
 ///
 /// `x P(x^2) / Q(x^2)`. Near the limit it may exceed 1 by a rounding error or two.
@@ -175,6 +186,16 @@ pub(crate) fn tanh<S: Simd>(s: S, x: S::F32) -> S::F32 {
         f32::from_bits(0x3551_28dd),
     ];
     odd_rational(s, clamp(s, x, LIMIT), &P, &Q)
+}
+
+/// [`tanh`] as a function of its own.
+pub(crate) struct Tanh;
+
+impl Function for Tanh {
+    #[inline(always)]
+    fn of<S: Simd>(s: S, x: S::F32) -> S::F32 {
+        tanh(s, x)
+    }
 }
 
 /// `x P(x^2) / Q(x^2)`.

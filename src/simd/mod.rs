@@ -59,6 +59,11 @@ pub(crate) trait Op {
     fn run<S: Simd>(self, s: S) -> Self::Out;
 }
 
+/// A function of the numbers in a register, written once for every instruction set. Implementations are `#[inline(always)]`.
+pub(crate) trait Function {
+    fn of<S: Simd>(s: S, x: S::F32) -> S::F32;
+}
+
 /// As [`Op`], with the dot product of bf16 pairs.
 #[allow(dead_code, reason = "not every architecture has a level with it")]
 pub(crate) trait DotOp {
@@ -87,12 +92,28 @@ pub(crate) unsafe trait Simd: Copy + Send + Sync + 'static {
     const NV: usize;
     /// Whether [`Self::prefetch`] does anything.
     const PREFETCH: bool = true;
+    /// Whether code is to be small: the CPU has no vectors, and may have little memory for code. A kernel then has one loop
+    /// where it has several, unrolled or for special shapes, elsewhere.
+    const SMALL: bool = false;
     /// `fma` rounds once.
     #[cfg_attr(not(test), expect(dead_code))]
     const FUSED: bool;
 
     /// Runs `op` with the instruction set enabled.
     fn call<O: Op>(self, op: O) -> O::Out;
+
+    /// A part of an operation that several places need: a function of its own where code is to be [small](Self::SMALL),
+    /// inlined elsewhere.
+    #[inline(always)]
+    fn apart<O: Op>(self, op: O) -> O::Out {
+        op.run(self)
+    }
+
+    /// As [`Self::apart`], of a function of a register.
+    #[inline(always)]
+    fn apply<F: Function>(self, x: Self::F32) -> Self::F32 {
+        F::of(self, x)
+    }
 
     fn splat(self, x: f32) -> Self::F32;
     /// 0.0, 1.0, 2.0, ...
@@ -155,6 +176,12 @@ pub(crate) unsafe trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// As [`Self::load_first`].
     unsafe fn load_bf16_first(self, p: *const bf16, n: usize) -> Self::F32;
+
+    /// One number, exactly.
+    #[inline(always)]
+    fn widen_f16(self, x: f16) -> f32 {
+        x.to_f32()
+    }
 
     /// The float `offset` floats after `p` in every lane: a factor of a tile, taken from each of its rows at an offset of its own.
     /// # Safety

@@ -6,7 +6,7 @@
 use half::{bf16, f16};
 
 use super::exponent::{BIAS, DETOUR, DETOUR_BACK, MANTISSA_BITS, TO_INTEGER};
-use super::{Op, Simd};
+use super::{Function, Op, Simd};
 
 /// Needs nothing but a CPU.
 #[derive(Clone, Copy)]
@@ -64,16 +64,28 @@ unsafe impl Simd for Scalar {
     const MR: usize = 4;
     const NV: usize = 1;
     const PREFETCH: bool = false;
+    const SMALL: bool = true;
     const FUSED: bool = false;
 
-    #[inline(always)]
+    /// Once for all places that call it.
+    #[inline(never)]
     fn call<O: Op>(self, op: O) -> O::Out {
         op.run(self)
     }
 
     #[inline(always)]
+    fn apart<O: Op>(self, op: O) -> O::Out {
+        self.call(op)
+    }
+
+    #[inline(never)]
+    fn apply<F: Function>(self, x: Self::F32) -> Self::F32 {
+        F::of(self, x)
+    }
+
+    #[inline(always)]
     fn splat(self, x: f32) -> Self::F32 {
-        [x; LANES]
+        [x, x, x, x]
     }
 
     #[inline(always)]
@@ -178,10 +190,8 @@ unsafe impl Simd for Scalar {
 
     #[inline(always)]
     unsafe fn store_first(self, p: *mut f32, n: usize, a: Self::F32) {
-        lanes!(I => if I < n {
-            // SAFETY: I < n.
-            unsafe { p.add(I).write(a[I]) }
-        });
+        // SAFETY: the same contract.
+        unsafe { put_first(p, n, a) }
     }
 
     #[inline(always)]
@@ -211,6 +221,11 @@ unsafe impl Simd for Scalar {
     }
 
     #[inline(always)]
+    fn widen_f16(self, x: f16) -> f32 {
+        widen_f16(x)
+    }
+
+    #[inline(always)]
     unsafe fn transpose(self, src: *const f32, src_stride: usize, dst: *mut f32, dst_stride: usize) {
         for i in 0..LANES {
             // SAFETY: row i of the source is readable.
@@ -225,10 +240,19 @@ unsafe impl Simd for Scalar {
     fn prefetch(self, _: *const u8) {}
 }
 
-/// The first `n` elements of `get`, then zeros.
-#[inline(always)]
+/// The first `n` elements of `get`, then zeros. Not inlined: it is rare, and needed in many places.
+#[inline(never)]
 fn first(n: usize, get: impl Fn(usize) -> f32) -> [f32; LANES] {
     lanes!(I => if I < n { get(I) } else { 0.0 })
+}
+
+/// Writes the first `n` elements. Not inlined: as [`first`].
+#[inline(never)]
+unsafe fn put_first(p: *mut f32, n: usize, a: [f32; LANES]) {
+    lanes!(I => if I < n {
+        // SAFETY: I < n.
+        unsafe { p.add(I).write(a[I]) }
+    });
 }
 
 /// One shift. `bf16::to_f32` also makes NaNs quiet, with a branch that stops vectorisation.

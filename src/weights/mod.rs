@@ -33,6 +33,7 @@ mod json_str;
 mod layout;
 mod names;
 mod part;
+mod places;
 mod safetensors;
 
 pub use config::{Activation, EncoderConfig, Family};
@@ -41,4 +42,5 @@ pub use header::Shape;
 pub use json_str::JsonStr;
 pub use names::{Names, TensorName};
 pub use part::Part;
+pub use places::{Place, Placed};
 pub use safetensors::{MAX_ENTRY_BYTES, MAX_TENSORS, SafeTensors, TensorInfo};

@@ -76,6 +76,9 @@ impl Part {
         Self::OutputNormBias,
     ];
 
+    /// How many of them each layer has its own of: the last ones.
+    pub(super) const IN_LAYER: usize = 16;
+
     /// Whether each layer has its own.
     pub fn in_layer(self) -> bool {
         !matches!(

@@ -96,6 +96,11 @@ impl<'a> SafeTensors<'a> {
         self.tensors().find(|tensor| tensor.name() == name)
     }
 
+    /// Bytes of the file before a tensor's.
+    pub(super) fn offset(&self, tensor: &TensorInfo<'_>) -> usize {
+        PREFIX + self.header.len() + tensor.entry.begin
+    }
+
     pub(super) fn find_named(&self, name: TensorName) -> Option<TensorInfo<'a>> {
         self.tensors().find(|tensor| name.is(tensor.name()))
     }
@@ -145,12 +150,7 @@ impl<'a> SafeTensors<'a> {
 impl<'a> TensorInfo<'a> {
     /// A view of the numbers, which must be `rows * cols`; `None` if the engine does not compute with their type.
     pub(crate) fn matrix(&self, rows: usize, cols: usize) -> Result<Option<Matrix<'a>>> {
-        Ok(Some(match self.dtype().compute() {
-            Some(Dtype::F32) => Matrix::F32(view::<f32>(self.data, rows, cols)?),
-            Some(Dtype::F16) => Matrix::F16(view::<f16>(self.data, rows, cols)?),
-            Some(Dtype::Bf16) => Matrix::Bf16(view::<bf16>(self.data, rows, cols)?),
-            None => return Ok(None),
-        }))
+        self.dtype().compute().map(|dtype| typed(dtype, self.data, rows, cols)).transpose()
     }
 
     /// Its name, as the file writes it.
@@ -210,6 +210,15 @@ fn split(bytes: &[u8]) -> Result<(&[u8], &[u8])> {
 /// A size as errors give it, the same on every target. (No target has pointers of more than 64 bits.)
 fn size(bytes: usize) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
+/// Bytes of a file as `rows x cols` numbers.
+pub(super) fn typed(dtype: Dtype, data: &[u8], rows: usize, cols: usize) -> Result<Matrix<'_>> {
+    Ok(match dtype {
+        Dtype::F32 => Matrix::F32(view::<f32>(data, rows, cols)?),
+        Dtype::F16 => Matrix::F16(view::<f16>(data, rows, cols)?),
+        Dtype::Bf16 => Matrix::Bf16(view::<bf16>(data, rows, cols)?),
+    })
 }
 
 fn view<E: Element>(data: &[u8], rows: usize, cols: usize) -> Result<MatRef<'_, E>> {

@@ -4,7 +4,9 @@ use std::ffi::c_void;
 use std::ptr::{from_ref, null};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use selfattn::capi::{self, Encoder, Engine, Task};
+#[cfg(feature = "rayon")]
+use selfattn::capi;
+use selfattn::capi::{Encoder, Engine, Task};
 
 use super::encoder::{Placed, model, parsed, run, text};
 use super::support::engine_at;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use selfattn::block::{Batch, Encoder, Layer};
-use selfattn::weights::{EncoderConfig, SafeTensors};
+use selfattn::weights::{EncoderConfig, Place, SafeTensors};
 use selfattn::{Engine, MatMut};
 
 use crate::texts::TEXTS;
@@ -26,6 +26,9 @@ pub fn write(out: &Path) -> Result<(), Box<dyn Error>> {
         .replacen(&format!("family: {family:?}"), &format!("family: Family::{family:?}"), 1)
         .replacen(&format!("activation: {activation:?}"), &format!("activation: Activation::{activation:?}"), 1);
     writeln!(code, "pub const CONFIG: EncoderConfig = {literal};")?;
+    let places: Vec<Place> = Place::of_all(&config, &SafeTensors::new(&weights)?)?.collect::<Result<_, _>>()?;
+    let literal = format!("{places:?}").replace("dtype: ", "dtype: Dtype::");
+    writeln!(code, "static PLACES: [Place; {}] = {literal};", places.len())?;
     writeln!(code, "pub const EXPECTED: [[f32; {}]; {}] = {vectors:?};", config.hidden_size, TEXTS.len())?;
     fs::write(out.join("model.rs"), code)?;
     Ok(())

@@ -1,6 +1,7 @@
 //! The model and the texts, and what the host says of them: made by the build script.
 
-use selfattn::weights::{Activation, EncoderConfig, Family};
+use selfattn::Dtype;
+use selfattn::weights::{Activation, EncoderConfig, Family, Place, Placed};
 
 #[path = "texts.rs"]
 mod texts;
@@ -17,10 +18,8 @@ struct Aligned<const N: usize>([u8; N]);
 static FILE: Aligned<{ include_bytes!(concat!(env!("OUT_DIR"), "/model.safetensors")).len() }> =
     Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/model.safetensors")));
 
-/// The weight file, in flash.
-pub fn weights() -> &'static [u8] {
-    &FILE.0
-}
+/// The weight file, in flash, and where the host found the model's tensors in it.
+pub static WEIGHTS: Placed<'static> = Placed::new(&FILE.0, &PLACES);
 
 #[cfg(feature = "c")]
 #[unsafe(link_section = ".weights")]

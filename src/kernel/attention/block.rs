@@ -14,15 +14,18 @@
 //! idea): until then the exponentials are relative to the older maximum, which is exact as long as they do not overflow. That
 //! is decided lane by lane, so a query's bits do not depend on those beside it.
 
-use core::ops::Range;
+use core::ops::{Deref, Range};
 
-use super::head::{Head, for_each_operand};
+use super::head::{Head, Lse, Operand, for_each_operand};
+use super::logits::Ask;
 use super::place::{Segment, Sight};
+use crate::element::Load;
 use crate::engine::div_rem;
-use crate::kernel::map::{load, registers};
+use crate::kernel::map::{load, registers, store};
 use crate::kernel::softmax::finite_max;
 use crate::kernel::{Strided, each};
-use crate::simd::{Simd, math};
+use crate::simd::math::{self, Exp2Bounded};
+use crate::simd::{Level, Op, Simd};
 
 /// A maximum that rises by less (in powers of two) does not rescale: exponentials stay below 2^8, far from overflow.
 const LAZY: f32 = 8.0;
@@ -32,9 +35,6 @@ pub(super) const CHUNK: usize = 8;
 
 /// Lines whose exponentials are computed in step with each other.
 pub(super) const STEP: usize = 4;
-
-/// Stands for the exponential of a masked logit where values are not finite.
-const MASKED: f32 = -1.0;
 
 /// One task's memory: lines of `width` floats.
 #[derive(Clone, Copy)]
@@ -66,8 +66,10 @@ pub(crate) trait Products<S: Simd> {
     unsafe fn start(block: &Block<'_, S>);
     /// Scores of the segment into its lines, of which `line` is the first.
     unsafe fn scores(block: &Block<'_, S>, segment: &Segment, line: usize);
-    /// The output plus the segment's values times its exponentials; if `careful`, without those that [are masked](Block::is_masked).
-    unsafe fn accumulate(block: &Block<'_, S>, segment: &Segment, line: usize, careful: bool);
+    /// The output plus the segment's values times its exponentials.
+    unsafe fn accumulate(block: &Block<'_, S>, segment: &Segment, line: usize);
+    /// As that, without those that [are masked](Block::is_masked).
+    unsafe fn accumulate_masked(block: &Block<'_, S>, segment: &Segment, line: usize);
     /// The output times a factor for each lane of register `j`.
     unsafe fn rescale(block: &Block<'_, S>, j: usize, factor: S::F32);
     /// The output times a factor for each lane, to where it belongs.
@@ -75,8 +77,11 @@ pub(crate) trait Products<S: Simd> {
 }
 
 /// Pairs of a query and a head, and the keys they see. The pointers are valid over the sizes.
-pub(crate) struct Block<'a, S> {
-    pub s: S,
+#[derive(Clone)]
+pub(crate) struct Queries<'a> {
+    pub level: Level,
+    /// Whether they are so few that the products go [row by row](super::rows::Rows).
+    pub few: bool,
     pub head: Head<'a>,
     pub pairs: Range<usize>,
     pub sight: Sight,
@@ -87,13 +92,22 @@ pub(crate) struct Block<'a, S> {
     pub buffers: Buffers,
 }
 
-impl<'a, S: Simd> Block<'a, S> {
-    #[inline(always)]
-    pub fn new(s: S, head: Head<'a>, pairs: Range<usize>, keys: usize, buffers: Buffers) -> Self {
-        let sight = Sight::new(&head.limits, &pairs, head.heads.group(), S::LANES, head.n_k);
-        Self { s, width: sight.registers() * S::LANES, sight, head, pairs, keys, buffers }
-    }
+/// What attention does with a block of queries, at the level of a token.
+pub(crate) struct Block<'a, S> {
+    pub s: S,
+    queries: Queries<'a>,
+}
 
+impl<'a, S> Deref for Block<'a, S> {
+    type Target = Queries<'a>;
+
+    #[inline(always)]
+    fn deref(&self) -> &Queries<'a> {
+        &self.queries
+    }
+}
+
+impl Queries<'_> {
     /// The factor of the queries that makes logits powers of two.
     #[inline(always)]
     pub fn factor(&self) -> f32 {
@@ -104,6 +118,13 @@ impl<'a, S: Simd> Block<'a, S> {
     #[inline(always)]
     pub fn pair(&self, lane: usize) -> (usize, usize) {
         div_rem(self.pairs.start + lane, self.head.heads.group())
+    }
+}
+
+impl<'a, S: Simd> Block<'a, S> {
+    #[inline(always)]
+    pub fn new(s: S, queries: Queries<'a>) -> Self {
+        Self { s, queries }
     }
 
     /// Over all keys that the queries see.
@@ -137,11 +158,11 @@ impl<'a, S: Simd> Block<'a, S> {
             self.fill(TOP, s.splat(f32::NEG_INFINITY));
             for segment in self.sight.segments(keys.clone(), CHUNK) {
                 let line = segment.keys.start - keys.start;
-                if self.is_hidden(&segment) {
+                if self.hides(&segment, line) {
                     continue;
                 }
                 P::scores(self, &segment, line);
-                self.adjust(&segment, line);
+                self.ask(&segment, line, Ask::Adjust);
                 self.top(&segment, line);
             }
             for j in 0..self.sight.registers() {
@@ -149,12 +170,13 @@ impl<'a, S: Simd> Block<'a, S> {
             }
             for segment in self.sight.segments(keys.clone(), CHUNK) {
                 let line = segment.keys.start - keys.start;
-                if self.is_hidden(&segment) {
+                if self.hides(&segment, line)
+                    || self.may_hide(&segment) && self.ask(&segment, line, Ask::AccumulateSeen)
+                {
                     continue;
                 }
-                let careful = self.may_hide(&segment) && !self.values_are_finite(&segment);
-                self.exponentials(&segment, line, careful);
-                P::accumulate(self, &segment, line, careful);
+                self.exponentials(&segment, line);
+                P::accumulate(self, &segment, line);
             }
         }
     }
@@ -218,23 +240,28 @@ impl<'a, S: Simd> Block<'a, S> {
         !segment.whole || self.head.mask.is_some() || self.head.bias.is_some()
     }
 
+    /// Whether the boolean mask hides all of the segment.
     #[inline(always)]
-    unsafe fn values_are_finite(&self, segment: &Segment) -> bool {
-        let (s, dv) = (self.s, self.head.heads.dv);
-        // Zero times a number that is not finite is NaN, and stays.
-        let mut product = s.splat(0.0);
-        // SAFETY: the keys exist.
-        unsafe {
-            for_each_operand!(self.head.v.at(self.head.ring.row(segment.keys.start), 0), rows => {
-                for i in 0..segment.keys.len() {
-                    for (at, count) in registers::<S>(dv) {
-                        product = s.fma(load(s, rows.at(i, at).ptr, count), s.splat(0.0), product);
-                    }
-                }
-            });
+    pub unsafe fn hides(&self, segment: &Segment, line: usize) -> bool {
+        // SAFETY: the same contract.
+        self.head.mask.is_some() && unsafe { self.ask(segment, line, Ask::IsHidden) }
+    }
+
+    /// Has the options do something; the answer is no where there are none.
+    #[inline(always)]
+    pub unsafe fn ask(&self, segment: &Segment, line: usize, ask: Ask) -> bool {
+        let Some(options) = self.head.terms.options else { return false };
+        if matches!(ask, Ask::Adjust) && segment.whole && !self.head.terms.change_all() {
+            return false;
         }
-        let one = s.splat(1.0);
-        !s.any(s.lt(s.splat(0.5), s.select(s.lt(product, one), s.splat(0.0), one)))
+        // SAFETY: the same contract.
+        unsafe {
+            if S::SMALL {
+                return options(&self.queries, segment, line, ask);
+            }
+            // A copy: of what another function has seen, the compiler would keep nothing in registers.
+            options(&self.queries.clone(), segment, line, ask)
+        }
     }
 
     /// The largest scores of the segment.
@@ -246,14 +273,18 @@ impl<'a, S: Simd> Block<'a, S> {
             // SAFETY: the segment's lines have been written.
             unsafe {
                 let scores = self.at(self.buffers.scores, line, j).cast_const();
-                let mut top = [s.splat(f32::NEG_INFINITY); STEP];
-                for i in (0..lines - lines % STEP).step_by(STEP) {
-                    top = each!(top[0]; STEP, t => s.max(top[t], s.load(scores.add((i + t) * self.width))));
+                let mut top = s.splat(f32::NEG_INFINITY);
+                let whole = if S::SMALL { 0 } else { lines - lines % STEP };
+                if whole > 0 {
+                    let mut tops = [top; STEP];
+                    for i in (0..whole).step_by(STEP) {
+                        tops = each!(top; STEP, t => s.max(tops[t], s.load(scores.add((i + t) * self.width))));
+                    }
+                    top = s.max(s.max(tops[0], tops[1]), s.max(tops[2], tops[3]));
                 }
-                for i in lines - lines % STEP..lines {
-                    top[0] = s.max(top[0], s.load(scores.add(i * self.width)));
+                for i in whole..lines {
+                    top = s.max(top, s.load(scores.add(i * self.width)));
                 }
-                let top = s.max(s.max(top[0], top[1]), s.max(top[2], top[3]));
                 self.store(self.buffers.state, TOP, j, s.max(self.load(self.buffers.state, TOP, j), top));
             }
         }
@@ -274,16 +305,16 @@ impl<'a, S: Simd> Block<'a, S> {
             // The lanes that have not are rescaled by 1.
             let new = s.select(risen, top, old);
             // `old`, not its finite form: where nothing was seen yet it is -inf, and the factor 0.
-            let factor = math::exp2(s, s.sub(old, finite_max(s, new)));
+            let factor = s.apply::<Exp2Bounded>(s.sub(old, finite_max(s, new)));
             self.store(state, MAX, j, new);
             self.store(state, SUM, j, s.mul(self.load(state, SUM, j), factor));
             P::rescale(self, j, factor);
         }
     }
 
-    /// P^T = exp2(S^T - m), and the sums of it. If `careful`, what has no weight is marked as [`MASKED`].
+    /// P^T = exp2(S^T - m), and the sums of it.
     #[inline(always)]
-    unsafe fn exponentials(&self, segment: &Segment, line: usize, careful: bool) {
+    unsafe fn exponentials(&self, segment: &Segment, line: usize) {
         let s = self.s;
         let lines = segment.keys.len();
         for j in segment.registers.clone() {
@@ -292,7 +323,7 @@ impl<'a, S: Simd> Block<'a, S> {
                 let max = finite_max(s, self.load(self.buffers.state, MAX, j));
                 let mut sum = self.load(self.buffers.state, SUM, j);
                 let scores = self.at(self.buffers.scores, line, j);
-                let whole = if careful { 0 } else { lines - lines % STEP };
+                let whole = if S::SMALL { 0 } else { lines - lines % STEP };
                 for i in (0..whole).step_by(STEP) {
                     let x = each!(max; STEP, t => s.load(scores.add((i + t) * self.width)));
                     let p = math::exp2_bounded(s, each!(max; STEP, t => s.sub(x[t], max)));
@@ -303,24 +334,13 @@ impl<'a, S: Simd> Block<'a, S> {
                 }
                 for i in whole..lines {
                     let at = scores.add(i * self.width);
-                    let x = s.load(at);
-                    let [mut p] = math::exp2_bounded(s, [s.sub(x, max)]);
-                    let masked = s.lt(x, s.splat(f32::MIN));
-                    sum = s.add(sum, s.select(masked, s.splat(0.0), p));
-                    if careful {
-                        p = s.select(masked, s.splat(MASKED), p);
-                    }
+                    let p = s.apply::<Exp2Bounded>(s.sub(s.load(at), max));
+                    sum = s.add(sum, p);
                     s.store(at, p);
                 }
                 self.store(self.buffers.state, SUM, j, sum);
             }
         }
-    }
-
-    /// Where an exponential was masked.
-    #[inline(always)]
-    pub fn is_masked(&self, p: S::F32) -> S::Mask {
-        self.s.lt(p, self.s.splat(0.0))
     }
 
     #[inline(always)]
@@ -333,50 +353,72 @@ impl<'a, S: Simd> Block<'a, S> {
                 *inverse = reciprocal(s, self.load(self.buffers.state, SUM, j));
             }
             P::finish(self, &inverse);
-            if !self.head.lse.is_null() {
-                self.write_lse();
+            if let Some(lse) = &self.head.lse {
+                (lse.write)(&self.queries, lse);
             }
         }
     }
 
-    /// `ln(sum) + max`, or -inf for a query that saw nothing.
-    unsafe fn write_lse(&self) {
-        for lane in 0..self.pairs.len() {
-            let (query, head) = self.pair(lane);
-            // SAFETY: the state has these lines; the rows are this task's.
-            unsafe {
-                let state = |line: usize| *self.buffers.state.add(line * self.width + lane);
-                let (max, sum) = (state(MAX), state(SUM));
-                let lse = if sum == 0.0 {
-                    f32::NEG_INFINITY
-                } else {
-                    max.max(f32::MIN) * core::f32::consts::LN_2 + libm::logf(sum)
-                };
-                self.head.lse.add(query * self.head.lse_stride + head).write(if sum.is_nan() { sum } else { lse });
-            }
-        }
-    }
-
-    /// Rows of keys or values of the segment from its key `i` on, `columns` from column `j` on, in f32: where they are, or
-    /// widened.
+    /// `size[0]` rows and `size[1]` columns of an operand in f32: where they are, or widened into `fetched`, which has room for
+    /// them.
     #[inline(always)]
-    pub unsafe fn fetch(&self, values: bool, key: usize, rows: usize, j: usize, columns: usize) -> Strided {
-        let operand = if values { self.head.v } else { self.head.k };
-        let operand = operand.at(self.head.ring.row(key), j);
-        if let super::head::Operand::F32(rows) = operand {
+    pub unsafe fn fetch(&self, from: Operand, size: [usize; 2]) -> Strided {
+        if let Operand::F32(rows) = from {
             return rows;
         }
         let to = self.buffers.fetched;
-        // SAFETY: the rows and columns exist, and `fetched` has room for them.
+        self.s.apart(Fetch { from, size, to });
+        Strided { ptr: to, row: size[1], col: 1 }
+    }
+}
+
+/// Widens rows and columns that exist, to where there is room for them.
+struct Fetch {
+    from: Operand,
+    size: [usize; 2],
+    to: *mut f32,
+}
+
+impl Op for Fetch {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let [rows, columns] = self.size;
+        // SAFETY: see the type.
         unsafe {
-            for_each_operand!(operand, from => for i in 0..rows {
+            for_each_operand!(self.from, from => for i in 0..rows {
+                if S::SMALL {
+                    for j in 0..columns {
+                        self.to.add(i * columns + j).write((*from.at(i, j).ptr).widen(s));
+                    }
+                    continue;
+                }
                 for (at, count) in registers::<S>(columns) {
-                    let x = load(self.s, from.at(i, at).ptr, count);
-                    crate::kernel::map::store(self.s, to.add(i * columns + at), count, x);
+                    store(s, self.to.add(i * columns + at), count, load(s, from.at(i, at).ptr, count));
                 }
             });
         }
-        Strided { ptr: to, row: columns, col: 1 }
+    }
+}
+
+/// Writes `ln(sum) + max` of every query, or -inf for one that saw nothing.
+///
+/// # Safety
+/// The state has the maxima and the sums; the rows of `lse` are this task's.
+pub(crate) unsafe fn write_lse(queries: &Queries<'_>, lse: &Lse) {
+    for lane in 0..queries.pairs.len() {
+        let (query, head) = queries.pair(lane);
+        // SAFETY: the state has these lines; the rows are this task's.
+        unsafe {
+            let state = |line: usize| *queries.buffers.state.add(line * queries.width + lane);
+            let (max, sum) = (state(MAX), state(SUM));
+            let logarithm = if sum == 0.0 {
+                f32::NEG_INFINITY
+            } else {
+                max.max(f32::MIN) * core::f32::consts::LN_2 + libm::logf(sum)
+            };
+            lse.to.add(query * lse.stride + head).write(if sum.is_nan() { sum } else { logarithm });
+        }
     }
 }
 

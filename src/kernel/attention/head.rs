@@ -4,6 +4,8 @@ use core::ops::Range;
 
 use half::{bf16, f16};
 
+use super::block::Queries;
+use super::logits::Options;
 use super::place::Limits;
 use crate::engine::div_rem;
 use crate::kernel::Strided;
@@ -43,6 +45,16 @@ pub(crate) struct Terms<'a> {
     pub mask: Option<Table<'a, u8>>,
     /// A logit a head, of a key without value.
     pub sinks: Option<&'a [f32]>,
+    /// What does all of this but the sinks, and hides keys by their place.
+    pub options: Option<Options>,
+}
+
+impl Terms<'_> {
+    /// Whether they change the logits of keys that all queries see.
+    #[inline(always)]
+    pub fn change_all(&self) -> bool {
+        self.softcap.is_some() || self.bias.is_some() || self.alibi.is_some() || self.mask.is_some()
+    }
 }
 
 /// One number for each sequence, head, query and key, at strides that may be 0.
@@ -202,9 +214,8 @@ pub(crate) struct Head<'a> {
     /// A row for each query, `out_stride` apart, the heads of the group side by side, `dv` columns each.
     pub out: *mut f32,
     pub out_stride: usize,
-    /// A row for each query, `lse_stride` apart, a column for each head of the group; or null.
-    pub lse: *mut f32,
-    pub lse_stride: usize,
+    /// A column for each head of the group.
+    pub lse: Option<Lse>,
     pub bias: Option<Slab<f32>>,
     pub mask: Option<Slab<u8>>,
     pub n_k: usize,
@@ -253,13 +264,21 @@ pub(crate) struct Problem<'a> {
     pub kv: Stored<'a>,
 }
 
-/// Where the results go; `lse` may be null.
+/// Where the results go.
 #[derive(Clone, Copy)]
 pub(crate) struct Results {
     pub out: *mut f32,
     pub out_stride: usize,
-    pub lse: *mut f32,
-    pub lse_stride: usize,
+    pub lse: Option<Lse>,
+}
+
+/// Where the logarithms of the sums of exponentials go: a row for each query, `stride` apart, a column for each head. What
+/// writes them comes as a pointer, so that a program that wants none does not link it.
+#[derive(Clone, Copy)]
+pub(crate) struct Lse {
+    pub to: *mut f32,
+    pub stride: usize,
+    pub write: unsafe fn(&Queries<'_>, &Lse),
 }
 
 impl<'a> Problem<'a> {
@@ -278,12 +297,7 @@ impl<'a> Problem<'a> {
             v: Operand::of(&self.kv.v).at(span.keys.start + kv_row, kv_column * dv),
             out: results.out.wrapping_add(span.queries.start * results.out_stride + first * dv),
             out_stride: results.out_stride,
-            lse: if results.lse.is_null() {
-                results.lse
-            } else {
-                results.lse.wrapping_add(span.queries.start * results.lse_stride + first)
-            },
-            lse_stride: results.lse_stride,
+            lse: results.lse.map(|lse| Lse { to: lse.to.wrapping_add(span.queries.start * lse.stride + first), ..lse }),
             bias: self.terms.bias.map(|table| table.of(span.index, first)),
             mask: self.terms.mask.map(|table| table.of(span.index, first)),
             n_k: span.keys.len(),

@@ -2,6 +2,7 @@
 //! exponentials are its panels.
 
 use core::marker::PhantomData;
+use core::ops::Range;
 
 use super::block::{Block, Products};
 use super::head::{Operand, for_each_operand};
@@ -54,7 +55,8 @@ impl<S: Simd> Products<S> for Lanes {
             let count = (all - i).min(rows);
             // SAFETY: the keys exist, and the panel has `d` lines.
             unsafe {
-                let k = block.fetch(false, segment.keys.start + i, count, 0, d);
+                let row = block.head.ring.row(segment.keys.start + i);
+                let k = block.fetch(block.head.k.at(row, 0), [count, d]);
                 let to = block.at(block.buffers.scores, line + i, segment.registers.start);
                 multiply(block, segment, [count, d], k, block.buffers.queries, to, false);
             }
@@ -62,21 +64,37 @@ impl<S: Simd> Products<S> for Lanes {
     }
 
     #[inline(always)]
-    unsafe fn accumulate(block: &Block<'_, S>, segment: &Segment, line: usize, careful: bool) {
-        let dv = block.head.heads.dv;
+    unsafe fn accumulate(block: &Block<'_, S>, segment: &Segment, line: usize) {
         let keys = segment.keys.len();
-        let columns = if matches!(block.head.v, Operand::F32(_)) { dv } else { columns(S::MR) };
-        for j in (0..dv).step_by(columns.max(1)) {
-            let count = (dv - j).min(columns);
+        let p = block.at(block.buffers.scores, line, 0);
+        for columns in parts_of_values(block) {
             // SAFETY: the values exist, and the panel has a line for each.
             unsafe {
-                let v = block.fetch(true, segment.keys.start, keys, j, count).transposed();
-                let p = block.at(block.buffers.scores, line, 0);
-                if careful {
-                    accumulate_masked(block, segment, v, p, j..j + count);
-                } else {
-                    let to = block.at(block.buffers.output, j, segment.registers.start);
-                    multiply(block, segment, [count, keys], v, p, to, true);
+                let v = values(block, segment, &columns);
+                let to = block.at(block.buffers.output, columns.start, segment.registers.start);
+                multiply(block, segment, [columns.len(), keys], v, p, to, true);
+            }
+        }
+    }
+
+    /// A weight of 0 times a value of NaN would not be 0.
+    #[inline(always)]
+    unsafe fn accumulate_masked(block: &Block<'_, S>, segment: &Segment, line: usize) {
+        let s = block.s;
+        for columns in parts_of_values(block) {
+            // SAFETY: the values exist, and the panel has a line for each.
+            let v = unsafe { values(block, segment, &columns) };
+            for (row, column) in columns.enumerate() {
+                for j in segment.registers.clone() {
+                    // SAFETY: as above.
+                    unsafe {
+                        let mut sum = block.load(block.buffers.output, column, j);
+                        for key in 0..segment.keys.len() {
+                            let p = block.load(block.buffers.scores, line + key, j);
+                            sum = s.select(block.is_masked(p), sum, s.fma(s.splat(*v.at(row, key).ptr), p, sum));
+                        }
+                        block.store(block.buffers.output, column, j, sum);
+                    }
                 }
             }
         }
@@ -122,35 +140,33 @@ unsafe fn multiply<S: Simd>(
     });
 }
 
-/// As the product, without what is masked: a weight of 0 times a value of NaN would not be 0.
+/// The columns of the values that are taken together: all if they are read in place, else as many as are widened.
 #[inline(always)]
-unsafe fn accumulate_masked<S: Simd>(
-    block: &Block<'_, S>,
-    segment: &Segment,
-    v: Strided,
-    p: *mut f32,
-    lines: core::ops::Range<usize>,
-) {
-    let s = block.s;
-    for (row, line) in lines.enumerate() {
-        for j in segment.registers.clone() {
-            // SAFETY: the values exist, and the panel has a line for each.
-            unsafe {
-                let mut sum = block.load(block.buffers.output, line, j);
-                for key in 0..segment.keys.len() {
-                    let p = block.load(p, key, j);
-                    sum = s.select(block.is_masked(p), sum, s.fma(s.splat(*v.at(row, key).ptr), p, sum));
-                }
-                block.store(block.buffers.output, line, j, sum);
-            }
-        }
-    }
+fn parts_of_values<S: Simd>(block: &Block<'_, S>) -> impl Iterator<Item = Range<usize>> + use<S> {
+    let dv = block.head.heads.dv;
+    let columns = if matches!(block.head.v, Operand::F32(_)) { dv } else { columns(S::MR) };
+    (0..dv).step_by(columns.max(1)).map(move |j| j..dv.min(j + columns))
+}
+
+/// Some columns of the segment's values in f32, a row each.
+#[inline(always)]
+unsafe fn values<S: Simd>(block: &Block<'_, S>, segment: &Segment, columns: &Range<usize>) -> Strided {
+    let row = block.head.ring.row(segment.keys.start);
+    // SAFETY: the values exist.
+    unsafe { block.fetch(block.head.v.at(row, columns.start), [segment.keys.len(), columns.len()]).transposed() }
 }
 
 /// Turns the queries, times the factor, into a panel; lanes without a query are zero.
 #[inline(always)]
 unsafe fn turn_queries<S: Simd>(block: &Block<'_, S>) {
     let (s, d) = (block.s, block.head.heads.d);
+    if S::SMALL {
+        for lane in 0..block.width {
+            // SAFETY: the panel has `d` lines.
+            unsafe { turn_query(block, lane) }
+        }
+        return;
+    }
     for j in 0..block.sight.registers() {
         let lanes = (block.pairs.len() - j * S::LANES).min(S::LANES);
         for p in (0..d).step_by(S::LANES) {
@@ -164,6 +180,22 @@ unsafe fn turn_queries<S: Simd>(block: &Block<'_, S>) {
                     s.store(line, s.mul(s.load(line), s.splat(block.factor())));
                 }
             }
+        }
+    }
+}
+
+/// One lane of the panel, number by number.
+#[inline(always)]
+unsafe fn turn_query<S: Simd>(block: &Block<'_, S>, lane: usize) {
+    let d = block.head.heads.d;
+    let exists = lane < block.pairs.len();
+    let (query, head) = if exists { block.pair(lane) } else { (0, 0) };
+    // SAFETY: the query exists, and the panel has `d` lines. `fetched` has room for a row of keys, so for one of queries.
+    unsafe {
+        let q = block.fetch(block.head.q.at(query, head * d), [1, d]);
+        for p in 0..d {
+            let x = if exists { *q.at(0, p).ptr * block.factor() } else { 0.0 };
+            block.buffers.queries.add(p * block.width + lane).write(x);
         }
     }
 }
@@ -218,6 +250,10 @@ unsafe fn rescale<S: Simd>(block: &Block<'_, S>, j: usize, factor: S::F32) {
 #[inline(always)]
 unsafe fn turn_output<S: Simd>(block: &Block<'_, S>, inverse: &[S::F32]) {
     let (s, dv) = (block.s, block.head.heads.dv);
+    if S::SMALL {
+        // SAFETY: as below.
+        return unsafe { turn_output_one_by_one(block, inverse) };
+    }
     let mut square = [0.0_f32; MAX_LANES * MAX_LANES];
     for (j, &inverse) in inverse.iter().enumerate().take(block.sight.registers()) {
         let lanes = (block.pairs.len() - j * S::LANES).min(S::LANES);
@@ -239,6 +275,25 @@ unsafe fn turn_output<S: Simd>(block: &Block<'_, S>, inverse: &[S::F32]) {
                     let to = block.head.out.add(query * block.head.out_stride + head * dv + p);
                     map::store(s, to, columns, s.load(square.as_ptr().add(lane * S::LANES)));
                 }
+            }
+        }
+    }
+}
+
+/// As [`turn_output`], number by number.
+#[inline(always)]
+unsafe fn turn_output_one_by_one<S: Simd>(block: &Block<'_, S>, inverse: &[S::F32]) {
+    let dv = block.head.heads.dv;
+    // SAFETY: the output has `dv` lines; the rows of these pairs are this task's, over `dv` columns.
+    unsafe {
+        for (j, &inverse) in inverse.iter().enumerate().take(block.sight.registers()) {
+            rescale(block, j, inverse);
+        }
+        for lane in 0..block.pairs.len() {
+            let (query, head) = block.pair(lane);
+            let to = block.head.out.add(query * block.head.out_stride + head * dv);
+            for p in 0..dv {
+                to.add(p).write(*block.buffers.output.add(p * block.width + lane));
             }
         }
     }

@@ -1,10 +1,75 @@
-//! What is done to scores before the softmax: softcap, bias, ALiBi, masks. Lanes are queries, lines are keys.
+//! The options of attention: what is done to scores before the softmax (softcap, bias, ALiBi, masks), and what masks mean
+//! for values. Lanes are queries, lines are keys.
 
-use super::block::{Block, PLACE, SLOPE};
-use super::head::Slab;
+use super::block::{Block, MAX, PLACE, Products, Queries, SLOPE, SUM};
+use super::head::{Slab, for_each_operand};
+use super::lanes::Lanes;
 use super::place::{Segment, signed};
+use super::rows::Rows;
+use crate::element::Load;
+use crate::kernel::map::{load, registers};
 use crate::kernel::pack::transpose_block;
-use crate::simd::{MAX_LANES, Simd, math};
+use crate::kernel::softmax::finite_max;
+use crate::simd::math::{Exp2Bounded, Tanh};
+use crate::simd::{MAX_LANES, Op, Simd};
+
+/// What a block of queries asks of the options about a segment whose first line of scores is given.
+#[derive(Clone, Copy)]
+pub(crate) enum Ask {
+    /// Whether the boolean mask hides all of it from all of its queries.
+    IsHidden,
+    /// To make the scores logits in powers of two, masked ones -inf.
+    Adjust,
+    /// To accumulate what is seen, if values are not finite and so a weight of 0 is not enough to hide one; whether that was
+    /// so.
+    AccumulateSeen,
+}
+
+/// [`options`], as attention carries it: a program that sets none does not link them.
+pub(crate) type Options = unsafe fn(&Queries<'_>, &Segment, usize, Ask) -> bool;
+
+/// What is asked, and the answer.
+///
+/// # Safety
+/// As for `Block::run`; the segment is one of the block's, whose lines have been written.
+pub(crate) unsafe fn options(queries: &Queries<'_>, segment: &Segment, line: usize, ask: Ask) -> bool {
+    queries.level.dispatch(Asked { queries, segment, line, ask })
+}
+
+struct Asked<'q, 'a> {
+    queries: &'q Queries<'a>,
+    segment: &'q Segment,
+    line: usize,
+    ask: Ask,
+}
+
+impl Op for Asked<'_, '_> {
+    type Out = bool;
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> bool {
+        let block = Block::new(s, self.queries.clone());
+        // SAFETY: as for `options`, its only caller.
+        unsafe {
+            match self.ask {
+                Ask::IsHidden => return block.is_hidden(self.segment),
+                Ask::Adjust => block.adjust(self.segment, self.line),
+                Ask::AccumulateSeen if block.values_are_finite(self.segment) => return false,
+                Ask::AccumulateSeen => {
+                    block.exponentials_or_masked(self.segment, self.line);
+                    if !S::SMALL && block.few {
+                        Rows::accumulate_masked(&block, self.segment, self.line);
+                    } else {
+                        Lanes::accumulate_masked(&block, self.segment, self.line);
+                    }
+                }
+            }
+        }
+        true
+    }
+}
+
+/// Stands for the exponential of a masked logit where values are not finite.
+const MASKED: f32 = -1.0;
 
 /// From here on a cap only limits: the quotient of a logit and the cap would be too small for its digits.
 const LARGE_CAP: f32 = 1e30;
@@ -13,9 +78,8 @@ const LARGE_CAP: f32 = 1e30;
 type Square = [f32; MAX_LANES * MAX_LANES];
 
 impl<S: Simd> Block<'_, S> {
-    /// Makes the scores of a segment logits in powers of two, masked ones -inf.
     #[inline(always)]
-    pub unsafe fn adjust(&self, segment: &Segment, line: usize) {
+    unsafe fn adjust(&self, segment: &Segment, line: usize) {
         // SAFETY: the segment's lines have been written; the tables are as large as the sizes say.
         unsafe {
             if let Some(cap) = self.head.terms.softcap {
@@ -36,9 +100,60 @@ impl<S: Simd> Block<'_, S> {
         }
     }
 
-    /// Whether the boolean mask hides all of the segment from all of its queries.
     #[inline(always)]
-    pub unsafe fn is_hidden(&self, segment: &Segment) -> bool {
+    unsafe fn values_are_finite(&self, segment: &Segment) -> bool {
+        let (s, dv) = (self.s, self.head.heads.dv);
+        // Zero times a number that is not finite is NaN, and stays.
+        let mut product = s.splat(0.0);
+        // SAFETY: the keys exist.
+        unsafe {
+            for_each_operand!(self.head.v.at(self.head.ring.row(segment.keys.start), 0), rows => {
+                for i in 0..segment.keys.len() {
+                    if S::SMALL {
+                        for j in 0..dv {
+                            product = s.fma(s.splat((*rows.at(i, j).ptr).widen(s)), s.splat(0.0), product);
+                        }
+                        continue;
+                    }
+                    for (at, count) in registers::<S>(dv) {
+                        product = s.fma(load(s, rows.at(i, at).ptr, count), s.splat(0.0), product);
+                    }
+                }
+            });
+        }
+        let one = s.splat(1.0);
+        !s.any(s.lt(s.splat(0.5), s.select(s.lt(product, one), s.splat(0.0), one)))
+    }
+
+    /// P^T = exp2(S^T - m), and the sums of it; what has no weight is marked as [`MASKED`].
+    #[inline(always)]
+    unsafe fn exponentials_or_masked(&self, segment: &Segment, line: usize) {
+        let s = self.s;
+        for j in segment.registers.clone() {
+            // SAFETY: the segment's lines have been written.
+            unsafe {
+                let max = finite_max(s, self.load(self.buffers.state, MAX, j));
+                let mut sum = self.load(self.buffers.state, SUM, j);
+                for i in line..line + segment.keys.len() {
+                    let x = self.load(self.buffers.scores, i, j);
+                    let p = s.apply::<Exp2Bounded>(s.sub(x, max));
+                    let masked = s.lt(x, s.splat(f32::MIN));
+                    sum = s.add(sum, s.select(masked, s.splat(0.0), p));
+                    self.store(self.buffers.scores, i, j, s.select(masked, s.splat(MASKED), p));
+                }
+                self.store(self.buffers.state, SUM, j, sum);
+            }
+        }
+    }
+
+    /// Where an exponential was masked.
+    #[inline(always)]
+    pub fn is_masked(&self, p: S::F32) -> S::Mask {
+        self.s.lt(p, self.s.splat(0.0))
+    }
+
+    #[inline(always)]
+    unsafe fn is_hidden(&self, segment: &Segment) -> bool {
         let Some(mask) = &self.head.mask else { return false };
         let lanes = segment.registers.start * S::LANES..self.pairs.len().min(segment.registers.end * S::LANES);
         for lane in lanes {
@@ -63,7 +178,7 @@ impl<S: Simd> Block<'_, S> {
                 unsafe {
                     let x = self.load(self.buffers.scores, i, j);
                     let x = if cap < LARGE_CAP {
-                        s.mul(math::tanh(s, s.mul(x, s.splat(inverse))), s.splat(cap))
+                        s.mul(s.apply::<Tanh>(s.mul(x, s.splat(inverse))), s.splat(cap))
                     } else {
                         // The order matters: `max` and `min` return their second operand when either is NaN.
                         s.max(s.splat(-cap), s.min(s.splat(cap), x))
@@ -145,7 +260,7 @@ impl<S: Simd> Block<'_, S> {
         let lanes = (self.pairs.len() - first).min(S::LANES);
         // SAFETY: the table is as large as the sizes say.
         unsafe {
-            if self.head.heads.group() == 1 && bias.key == 1 {
+            if !S::SMALL && self.head.heads.group() == 1 && bias.key == 1 {
                 let from = bias.at(0, self.pair(first).0, keys.start);
                 let size = [lanes, keys.len()];
                 return transpose_block(self.s, from, bias.query, size, square.as_mut_ptr(), S::LANES);

@@ -1,9 +1,9 @@
 //! Attention over heads and sequences: how they divide into blocks of queries, and the blocks among threads.
 
-mod block;
+pub(crate) mod block;
 pub(crate) mod head;
 mod lanes;
-mod logits;
+pub(crate) mod logits;
 pub(crate) mod place;
 mod rows;
 mod weigh;
@@ -11,9 +11,10 @@ pub(crate) mod weights;
 
 use core::ops::Range;
 
-use self::block::{Block, Buffers, STATE};
-use self::head::{Head, Problem, Results, Span};
+use self::block::{Block, Buffers, Queries, STATE};
+use self::head::{Problem, Results, Span};
 use self::lanes::Lanes;
+use self::place::Sight;
 use self::rows::{Partial, Rows, most_pairs, rows_len};
 use crate::engine::{Engine, div_ceil, div_rem};
 use crate::kernel::Shared;
@@ -31,13 +32,7 @@ const KEYS_TO_A_PART: usize = 1024;
 /// Keys to a block, unless the caller says otherwise. 64 x 48 scores are 12 KiB: with the queries, the output and the block's
 /// keys they stay in the first-level cache. Where registers are few, memory is too.
 pub(crate) const fn default_keys(level: Level) -> usize {
-    if is_small(level) { 16 } else { 64 }
-}
-
-/// Whether the level is for CPUs without vectors, whose code is to be small: few queries take the way of many. It is the one
-/// level that their builds have, so that nothing of the other way is linked.
-const fn is_small(level: Level) -> bool {
-    level.tile().1 <= 4
+    if level.is_small() { 16 } else { 64 }
 }
 
 /// Floats of the buffers, of heads of `d` dimensions and values of `dv`, for so many threads; `None` on overflow.
@@ -164,18 +159,28 @@ impl<'a> Work<'a> {
         div_ceil(self.pairs(span), self.level.tile().1)
     }
 
-    /// Whether rows are faster than lanes.
+    /// Whether rows are faster than lanes. Where code is to be small, few queries take the way of many.
     fn is_few(&self, span: &Span) -> bool {
-        !is_small(self.level) && self.pairs(span) <= most_pairs(self.level.lanes())
+        !self.level.is_small() && self.pairs(span) <= most_pairs(self.level.lanes())
     }
 
     /// Block `item` of a sequence, counted through all its heads, and the task's memory.
     fn pairs_of(&self, task: usize, span: &Span, item: usize) -> Pairs<'a> {
-        let (width, blocks) = (self.level.tile().1, self.blocks(span));
+        let (width, lanes, blocks) = (self.level.tile().1, self.level.lanes(), self.blocks(span));
         let (kv, block) = div_rem(item, blocks);
         let pairs = block * width..self.pairs(span).min((block + 1) * width);
         let head = self.problem.head(span, kv, &self.results);
-        Pairs { head, pairs, keys: self.keys, buffers: self.memory.buffers(task) }
+        let sight = Sight::new(&head.limits, &pairs, head.heads.group(), lanes, head.n_k);
+        Pairs(Queries {
+            level: self.level,
+            few: self.is_few(span),
+            width: sight.registers() * lanes,
+            head,
+            pairs,
+            sight,
+            keys: self.keys,
+            buffers: self.memory.buffers(task),
+        })
     }
 
     fn run(&self, task: usize, span: &Span, item: usize) {
@@ -214,17 +219,12 @@ fn parts(n_k: usize, keys: usize) -> impl ExactSizeIterator<Item = Range<usize>>
 
 /// A block of pairs of a query and a head, at least one and at most as many as a tile is wide. No other task writes their
 /// rows.
-struct Pairs<'a> {
-    head: Head<'a>,
-    pairs: Range<usize>,
-    keys: usize,
-    buffers: Buffers,
-}
+struct Pairs<'a>(Queries<'a>);
 
 impl<'a> Pairs<'a> {
     #[inline(always)]
     fn block<S: Simd>(self, s: S) -> Block<'a, S> {
-        Block::new(s, self.head, self.pairs, self.keys, self.buffers)
+        Block::new(s, self.0)
     }
 }
 

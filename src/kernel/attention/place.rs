@@ -113,7 +113,8 @@ pub(crate) struct Segments<'a> {
 impl Iterator for Segments<'_> {
     type Item = Segment;
 
-    #[inline(always)]
+    /// Not inlined: it is needed twice, and no vectors are.
+    #[inline(never)]
     fn next(&mut self) -> Option<Segment> {
         let Self { sight, left, chunk } = self;
         let all = sight.of(left);

@@ -97,19 +97,25 @@ impl<S: Simd> Products<S> for Rows {
     }
 
     #[inline(always)]
-    unsafe fn accumulate(block: &Block<'_, S>, segment: &Segment, line: usize, careful: bool) {
+    unsafe fn accumulate(block: &Block<'_, S>, segment: &Segment, line: usize) {
         let (row, keys) = (block.head.ring.row(segment.keys.start), segment.keys.len());
         // SAFETY: the values exist.
         unsafe {
             for_each_operand!(block.head.v.at(row, 0), v => {
-                for first in (0..keys).step_by(ADDED) {
-                    let some = first..keys.min(first + ADDED);
-                    if careful {
-                        accumulate_masked(block, v, some, line);
-                    } else {
-                        with_pairs!(S, block.pairs.len(), R, C => accumulate::<S, _, R, C>(block, v, some, line));
-                    }
+                for keys in runs(keys) {
+                    with_pairs!(S, block.pairs.len(), R, C => accumulate::<S, _, R, C>(block, v, keys, line));
                 }
+            });
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn accumulate_masked(block: &Block<'_, S>, segment: &Segment, line: usize) {
+        let (row, keys) = (block.head.ring.row(segment.keys.start), segment.keys.len());
+        // SAFETY: the values exist.
+        unsafe {
+            for_each_operand!(block.head.v.at(row, 0), v => for keys in runs(keys) {
+                accumulate_masked(block, v, keys, line);
             });
         }
     }
@@ -148,6 +154,12 @@ impl<S: Simd> Products<S> for Rows {
             }
         }
     }
+}
+
+/// So many keys, [`ADDED`] at a time.
+#[inline(always)]
+fn runs(keys: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..keys).step_by(ADDED).map(move |first| first..keys.min(first + ADDED))
 }
 
 /// Scores of `keys` keys against `R` rows of queries.

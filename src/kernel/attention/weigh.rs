@@ -8,6 +8,7 @@ use core::ops::Range;
 use super::Pairs;
 use super::block::{Block, CHUNK, MAX, Products, STEP, SUM, reciprocal};
 use super::lanes::Lanes;
+use super::logits::Ask;
 use super::place::Segment;
 use super::rows::Rows;
 use crate::kernel::map::{self, load};
@@ -22,7 +23,6 @@ const MOST: f32 = 16.0;
 /// Takes the queries, and sums of which the caller has the logarithms: a row for each query, a column for each head.
 pub(crate) struct Given<'a> {
     pub pairs: Pairs<'a>,
-    pub few: bool,
     pub lse: Strided,
 }
 
@@ -33,7 +33,7 @@ impl Op for Given<'_> {
         let block = self.pairs.block(s);
         // SAFETY: see `Pairs`; there is a logarithm for each query and head.
         unsafe {
-            if has_rows::<S>() && self.few {
+            if !S::SMALL && block.few {
                 block.start::<Rows>(false)
             } else {
                 block.start::<Lanes>(false)
@@ -46,7 +46,6 @@ impl Op for Given<'_> {
 /// The weights of some keys, once the queries are taken and their sums known.
 pub(crate) struct Weigh<'a> {
     pub pairs: Pairs<'a>,
-    pub few: bool,
     pub keys: Range<usize>,
     pub to: To,
 }
@@ -68,7 +67,7 @@ impl Op for Weigh<'_> {
         for keys in block.head.blocks(self.keys, block.keys) {
             // SAFETY: see `Pairs`; no other task writes there.
             unsafe {
-                if has_rows::<S>() && self.few {
+                if !S::SMALL && block.few {
                     block.weigh::<Rows>(&keys)
                 } else {
                     block.weigh::<Lanes>(&keys)
@@ -80,12 +79,6 @@ impl Op for Weigh<'_> {
             }
         }
     }
-}
-
-/// Whether the level ever takes the way of few queries: where it does not, that is not linked.
-#[inline(always)]
-fn has_rows<S: Simd>() -> bool {
-    S::NV * S::LANES > 4
 }
 
 impl<S: Simd> Block<'_, S> {
@@ -119,11 +112,12 @@ impl<S: Simd> Block<'_, S> {
             }
             for segment in self.sight.segments(keys.clone(), CHUNK) {
                 let line = segment.keys.start - keys.start;
-                if !self.is_hidden(&segment) {
-                    P::scores(self, &segment, line);
-                    self.adjust(&segment, line);
-                    self.divide(&segment, line);
+                if self.hides(&segment, line) {
+                    continue;
                 }
+                P::scores(self, &segment, line);
+                self.ask(&segment, line, Ask::Adjust);
+                self.divide(&segment, line);
             }
         }
     }

@@ -3,11 +3,12 @@
 
 use core::ops::Range;
 
+use super::block::Queries;
 use super::head::{Head, Heads, Problem, Results, Span};
 use super::place::Sight;
 use super::rows::{Partial, most_pairs};
 use super::weigh::{Given, To, Weigh};
-use super::{BUFFERS, Few, Memory, Pairs, is_small, parts, task_lens, within};
+use super::{BUFFERS, Few, Memory, Pairs, parts, task_lens, within};
 use crate::engine::{Engine, div_ceil, div_rem};
 use crate::kernel::{Shared, Strided};
 use crate::simd::Level;
@@ -165,10 +166,10 @@ impl<'a> Work<'a> {
 
     /// Takes the queries of a block, and leaves their maxima and sums in the task's memory.
     fn sums(&self, group: &Group<'_>, task: usize, block: usize) {
-        let (pairs, few) = (group.block(self, task, block), group.few);
+        let pairs = group.block(self, task, block);
         if let Some(lse) = group.lse {
-            self.level.dispatch(Given { pairs, few, lse });
-        } else if few {
+            self.level.dispatch(Given { pairs, lse });
+        } else if group.few {
             let parts = 0..parts(group.head.n_k, self.choice.keys).len();
             self.level.dispatch(Few { pairs, parts, seen: self.memory.partial(task) });
         } else {
@@ -177,7 +178,7 @@ impl<'a> Work<'a> {
     }
 
     fn weigh(&self, group: &Group<'_>, task: usize, block: usize, keys: Range<usize>, to: To) {
-        self.level.dispatch(Weigh { pairs: group.block(self, task, block), few: group.few, keys, to });
+        self.level.dispatch(Weigh { pairs: group.block(self, task, block), keys, to });
     }
 
     /// Part `part[0]` of `part[1]` of the keys; `out` begins with the sequence's first.
@@ -211,8 +212,7 @@ struct Group<'a> {
 impl<'a> Group<'a> {
     fn new(work: &Work<'a>, span: &Span, kv: usize, heads: Range<usize>, queries: &Range<usize>) -> Self {
         let Work { level, choice: &Choice { problem, lse, .. }, .. } = *work;
-        let nowhere = core::ptr::null_mut();
-        let mut head = problem.head(span, kv, &Results { out: nowhere, out_stride: 0, lse: nowhere, lse_stride: 0 });
+        let mut head = problem.head(span, kv, &Results { out: core::ptr::null_mut(), out_stride: 0, lse: None });
         let skipped = heads.start - head.first;
         head.first = heads.start;
         head.q = head.q.at(0, skipped * problem.heads.d);
@@ -224,7 +224,7 @@ impl<'a> Group<'a> {
         Self {
             heads: Heads { count: problem.heads.kv * count, ..*problem.heads },
             head,
-            few: !is_small(level) && pairs.len() <= most_pairs(level.lanes()),
+            few: !level.is_small() && pairs.len() <= most_pairs(level.lanes()),
             pairs,
             lse,
         }
@@ -243,13 +243,26 @@ impl<'a> Group<'a> {
 
     /// From the first key that any query of the block sees to the last.
     fn seen(&self, work: &Work<'_>, block: usize) -> Range<usize> {
+        self.sight(work, block).keys()
+    }
+
+    fn sight(&self, work: &Work<'_>, block: usize) -> Sight {
         let (head, pairs) = (&self.head, self.pairs(work, block));
-        Sight::new(&head.limits, &pairs, self.heads.group(), work.level.lanes(), head.n_k).keys()
+        Sight::new(&head.limits, &pairs, self.heads.group(), work.level.lanes(), head.n_k)
     }
 
     fn block(&self, work: &Work<'_>, task: usize, block: usize) -> Pairs<'_> {
-        let head = Head { heads: &self.heads, ..self.head };
-        Pairs { head, pairs: self.pairs(work, block), keys: work.choice.keys, buffers: work.memory.buffers(task) }
+        let sight = self.sight(work, block);
+        Pairs(Queries {
+            level: work.level,
+            few: self.few,
+            head: Head { heads: &self.heads, ..self.head },
+            pairs: self.pairs(work, block),
+            width: sight.registers() * work.level.lanes(),
+            sight,
+            keys: work.choice.keys,
+            buffers: work.memory.buffers(task),
+        })
     }
 
     /// Calls `each` with a row of weights for each pair of a block, as far as its place sees these keys.

@@ -18,7 +18,8 @@ pub use crate::kernel::attention::weights::AttentionWeights;
 use crate::element::Element;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::kernel::attention::head::{Problem, Results, Ring, Stored};
+use crate::kernel::attention::block::write_lse;
+use crate::kernel::attention::head::{Lse, Problem, Results, Ring, Stored};
 use crate::kernel::attention::{self as kernel, BUFFERS, buffer_lens, default_keys};
 use crate::ops::same;
 use crate::scratch;
@@ -85,7 +86,7 @@ impl Engine<'_> {
         scratch: &mut [u8],
     ) -> Result<()> {
         let stored = Stored { k: k.into(), v: v.into(), head_rows: None, ring: Ring::NONE };
-        self.attend(attention, q.into(), stored, out, Some(lse), scratch)
+        self.attend_lse(attention, q.into(), stored, out, lse, scratch)
     }
 
     /// As [`Engine::attention`], over the tokens of a cache, in the order in which they were appended: `q` is
@@ -124,7 +125,7 @@ impl Engine<'_> {
     where
         for<'m> Matrix<'m>: From<MatRef<'m, E>>,
     {
-        self.attend(attention, q.into(), cache.stored_for(attention)?, out, Some(lse), scratch)
+        self.attend_lse(attention, q.into(), cache.stored_for(attention)?, out, lse, scratch)
     }
 
     /// [`Engine::attention_cached`] over what a cache of so many heads stores.
@@ -141,28 +142,37 @@ impl Engine<'_> {
         self.attend(attention, q, stored, out, None, scratch)
     }
 
+    fn attend_lse(
+        &self,
+        attention: &Attention<'_>,
+        q: Matrix<'_>,
+        kv: Stored<'_>,
+        out: MatMut<'_>,
+        mut lse: MatMut<'_>,
+        scratch: &mut [u8],
+    ) -> Result<()> {
+        // Sizes and options first, as without it.
+        self.attention_lens(attention)?;
+        attention.check(&q, &kv, [out.rows(), out.cols()])?;
+        attention.check_lse(q.rows(), [lse.rows(), lse.cols()])?;
+        let lse = Lse { stride: lse.stride(), to: lse.as_mut_ptr(), write: write_lse };
+        self.attend(attention, q, kv, out, Some(lse), scratch)
+    }
+
     fn attend(
         &self,
         attention: &Attention<'_>,
         q: Matrix<'_>,
         kv: Stored<'_>,
         mut out: MatMut<'_>,
-        mut lse: Option<MatMut<'_>>,
+        lse: Option<Lse>,
         scratch: &mut [u8],
     ) -> Result<()> {
         let lens = self.attention_lens(attention)?;
         attention.check(&q, &kv, [out.rows(), out.cols()])?;
-        if let Some(lse) = &lse {
-            attention.check_lse(q.rows(), [lse.rows(), lse.cols()])?;
-        }
         let mut memory = scratch::split(scratch, lens)?;
         let spans = attention.spans(q.rows(), kv.rows());
-        let results = Results {
-            out_stride: out.stride(),
-            out: out.as_mut_ptr(),
-            lse_stride: lse.as_ref().map_or(0, MatMut::stride),
-            lse: lse.as_mut().map_or(core::ptr::null_mut(), MatMut::as_mut_ptr),
-        };
+        let results = Results { out_stride: out.stride(), out: out.as_mut_ptr(), lse };
         let problem = Problem { heads: &attention.heads, terms: &attention.terms, q, kv };
         kernel::attention(self, &problem, attention.keys_to_a_block(self.level()), spans, results, &mut memory);
         Ok(())

@@ -1,10 +1,11 @@
 //! What attention computes: one builder, whose options compose.
 
-use super::sequences::Sequences;
+use super::sequences::{Sequences, check_tables};
 use super::tables::{Bias, Mask};
 use crate::error::{Error, Result};
 use crate::kernel::attention::default_keys;
 use crate::kernel::attention::head::{Heads, Terms};
+use crate::kernel::attention::logits;
 use crate::simd::Level;
 
 /// The most keys to a block.
@@ -42,7 +43,15 @@ pub struct Attention<'a> {
     window: [Option<usize>; 2],
     offset: Option<usize>,
     keys: Option<usize>,
+    /// Whether tables fit the rows: set with one, so that a program without does not link it.
+    pub(super) check_tables: Option<CheckTables>,
 }
+
+/// Of so many queries and keys.
+pub(super) type CheckTables = fn(&Attention<'_>, usize, usize) -> Result<()>;
+
+/// What options that change or hide logits need.
+const OPTIONS: Option<logits::Options> = Some(logits::options);
 
 impl<'a> Attention<'a> {
     /// `heads` heads of `head_dim` dimensions, the scale `1 / sqrt(head_dim)`, no mask, one sequence.
@@ -56,6 +65,7 @@ impl<'a> Attention<'a> {
             window: [None; 2],
             offset: None,
             keys: None,
+            check_tables: None,
         }
     }
 
@@ -81,13 +91,14 @@ impl<'a> Attention<'a> {
     /// Whether a query sees only the keys up to its own place.
     #[must_use]
     pub fn causal(self, causal: bool) -> Self {
-        Self { causal, ..self }
+        let options = if causal { OPTIONS } else { self.terms.options };
+        Self { causal, terms: Terms { options, ..self.terms }, ..self }
     }
 
     /// How many keys before its own place a query sees, and how many behind it; `None` for all of them.
     #[must_use]
     pub fn window(self, left: Option<usize>, right: Option<usize>) -> Self {
-        Self { window: [left, right], ..self }
+        Self { window: [left, right], terms: Terms { options: OPTIONS, ..self.terms }, ..self }
     }
 
     /// The place of the first query of every sequence among the sequence's keys.
@@ -105,26 +116,28 @@ impl<'a> Attention<'a> {
     /// Numbers added to the logits; -inf masks.
     #[must_use]
     pub fn bias(self, bias: Bias<'a>) -> Self {
-        Self { terms: Terms { bias: Some(bias.0), ..self.terms }, ..self }
+        let terms = Terms { bias: Some(bias.0), options: OPTIONS, ..self.terms };
+        Self { terms, check_tables: Some(check_tables), ..self }
     }
 
     /// Which keys are seen.
     #[must_use]
     pub fn mask(self, mask: Mask<'a>) -> Self {
-        Self { terms: Terms { mask: Some(mask.0), ..self.terms }, ..self }
+        let terms = Terms { mask: Some(mask.0), options: OPTIONS, ..self.terms };
+        Self { terms, check_tables: Some(check_tables), ..self }
     }
 
     /// ALiBi (Press et al. 2021, arXiv 2108.12409): the distance between a query's place and a key, times minus the slope of
     /// the head, is added to the logit. One slope a head.
     #[must_use]
     pub fn alibi(self, slopes: &'a [f32]) -> Self {
-        Self { terms: Terms { alibi: Some(slopes), ..self.terms }, ..self }
+        Self { terms: Terms { alibi: Some(slopes), options: OPTIONS, ..self.terms }, ..self }
     }
 
     /// Logits become `cap * tanh(logit / cap)`, before anything is added to them (Gemma 2, arXiv 2408.00118).
     #[must_use]
     pub fn softcap(self, cap: f32) -> Self {
-        Self { terms: Terms { softcap: Some(cap), ..self.terms }, ..self }
+        Self { terms: Terms { softcap: Some(cap), options: OPTIONS, ..self.terms }, ..self }
     }
 
     /// One more logit a head, of a key without a value: it takes its part of the softmax and adds nothing to the result (Xiao

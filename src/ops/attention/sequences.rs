@@ -95,23 +95,28 @@ fn check_offsets(offsets: &[usize], rows: usize) -> Result<()> {
     same("offsets", rows, offsets.last().copied().unwrap_or(0))
 }
 
+/// Whether bias and mask have a number for each query and key.
+pub(super) fn check_tables(attention: &Attention<'_>, n_q: usize, n_k: usize) -> Result<()> {
+    let terms = &attention.terms;
+    let tables = [("bias", terms.bias.map(Table::shape)), ("mask", terms.mask.map(Table::shape))];
+    for Span { queries, keys, .. } in attention.spans(n_q, n_k) {
+        let counts = [attention.sequences.count(), attention.heads.count, queries.len(), keys.len()];
+        for (arg, table) in tables {
+            let Some((got, strides)) = table else { continue };
+            let expected = Table::<f32>::extent(strides, counts).ok_or(Error::Overflow { arg })?;
+            if got < expected {
+                return Err(Error::Shape { arg, expected, got });
+            }
+        }
+    }
+    Ok(())
+}
+
 impl<'a> Attention<'a> {
     /// Whether sequences and tables fit the rows.
     pub(super) fn check_sequences(&self, n_q: usize, n_k: usize) -> Result<()> {
         self.sequences.check(n_q, n_k)?;
-        let counts = [self.sequences.count(), self.heads.count];
-        for Span { queries, keys, .. } in self.spans(n_q, n_k) {
-            let counts = [counts[0], counts[1], queries.len(), keys.len()];
-            let tables = [("bias", self.terms.bias.map(Table::shape)), ("mask", self.terms.mask.map(Table::shape))];
-            for (arg, table) in tables {
-                let Some((got, strides)) = table else { continue };
-                let expected = Table::<f32>::extent(strides, counts).ok_or(Error::Overflow { arg })?;
-                if got < expected {
-                    return Err(Error::Shape { arg, expected, got });
-                }
-            }
-        }
-        Ok(())
+        self.check_tables.map_or(Ok(()), |check_tables| check_tables(self, n_q, n_k))
     }
 
     /// The rows of the queries and of the visible keys of every sequence.

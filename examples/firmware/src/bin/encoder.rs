@@ -5,11 +5,10 @@
 
 use firmware::expected::difference;
 use firmware::measure::measure;
-use firmware::model::{CONFIG, EXPECTED, TEXTS, TOKENS, weights};
+use firmware::model::{CONFIG, EXPECTED, TEXTS, TOKENS, WEIGHTS};
 use firmware::print::Line;
 use firmware::{entry, finish};
 use selfattn::block::{Batch, Encoder, Layer};
-use selfattn::weights::SafeTensors;
 use selfattn::{Engine, Level, MatMut, Result};
 
 /// What the vectors, of length 1, may differ from the host's: float arithmetic in another order.
@@ -27,9 +26,8 @@ fn main() -> ! {
 }
 
 fn run(scratch: &mut [u8]) -> Result<bool> {
-    let tensors = SafeTensors::new(weights())?;
     let mut layers = [Layer::default(); CONFIG.layers];
-    let (encoder, cost) = measure(|| Encoder::bind(&CONFIG, &tensors, &mut layers));
+    let (encoder, cost) = measure(|| Encoder::bind_placed(&CONFIG, &WEIGHTS, &mut layers));
     let encoder = encoder?;
     cost.print("bind");
 

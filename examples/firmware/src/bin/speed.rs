@@ -8,11 +8,10 @@ use core::ffi::c_uint;
 use firmware::data::{DIM, HEADS, SIDE, TOKENS, numbers};
 use firmware::expected::difference;
 use firmware::measure::{Cost, measure};
-use firmware::model::{CONFIG, TEXTS, weights, weights_f32};
+use firmware::model::{CONFIG, TEXTS, WEIGHTS, weights_f32};
 use firmware::print::{self, Line};
 use firmware::{entry, finish};
 use selfattn::block::{Batch, Encoder, Layer};
-use selfattn::weights::SafeTensors;
 use selfattn::{Attention, Engine, Epilogue, Level, MatMut, MatRef, Result, Weights};
 
 /// What the C's results may differ by: it adds in another order.
@@ -153,9 +152,8 @@ fn attention(memory: &mut Memory) -> Result<bool> {
 }
 
 fn encoder(memory: &mut Memory) -> Result<bool> {
-    let tensors = SafeTensors::new(weights())?;
     let mut layers = [Layer::default(); CONFIG.layers];
-    let encoder = Encoder::bind(&CONFIG, &tensors, &mut layers)?;
+    let encoder = Encoder::bind_placed(&CONFIG, &WEIGHTS, &mut layers)?;
     let lengths = [TEXT.len()];
     let batch = Batch::new(TEXT, &lengths)?;
     let Memory { out, c_out, c_memory, scratch } = memory;
