@@ -1,13 +1,10 @@
 //! Caches of keys and values: attention over them is the plain call over the tokens that they should hold.
 
-use std::collections::VecDeque;
-
+use crate::common::attend::cached::{Life, Step, cached, memory, new_cache};
 use crate::common::attend::draw::{Draw, draws};
 use crate::common::attend::form::Rows;
-use crate::common::attend::weights::{shown, started};
 use crate::common::attend::{Problem, Truths};
 use crate::common::bound::assert_within;
-use crate::common::data::{Rng, Values};
 use crate::common::memory::Strided;
 use crate::common::oracle::Mat;
 use crate::common::pools::every_pool;
@@ -15,173 +12,27 @@ use crate::common::stored::Stored;
 use crate::common::{cases, every_level};
 use half::{bf16, f16};
 use proptest::prelude::*;
-use selfattn::{Attention, Element, Engine, Error, Inspection, KvCache, MatMut, MatRef, Matrix, Sequences};
+use selfattn::{Attention, Engine, Error, KvCache, MatMut, MatRef, Sequences};
 
-/// Elements of memory behind those of the cache.
-const BEHIND: usize = 7;
-
-/// What happens to a cache.
-#[derive(Clone, Debug)]
-enum Step {
-    Append(usize),
-    Truncate(usize),
-    Clear,
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn lives() -> impl Strategy<Value = Life> {
     let step = prop_oneof![
         8 => (0_usize..40).prop_map(Step::Append),
         2 => Just(Step::Append(1)),
         2 => (0_usize..60).prop_map(Step::Truncate),
         1 => Just(Step::Clear),
+        1 => Just(Step::Attend),
     ];
-    proptest::collection::vec(step, 1..12)
-}
-
-/// The keys and the values of the tokens that a cache should hold.
-struct Model {
-    tokens: VecDeque<[Vec<f32>; 2]>,
-    capacity: usize,
-    is_ring: bool,
-    rng: Rng,
-}
-
-impl Model {
-    /// Tokens of as many numbers as these, as they are stored.
-    fn tokens<E: Element>(&mut self, count: usize, widths: [usize; 2]) -> [Strided; 2] {
-        widths.map(|width| {
-            let mut number = || E::from_f32(Values::Unit.sample(&mut self.rng)).to_f32();
-            Strided::new(count, width, 3, 2, |_, _| number())
-        })
-    }
-
-    fn append(&mut self, k: &Strided, v: &Strided) {
-        let rows = |x: &Strided| -> Vec<Vec<f32>> { x.view().iter_rows().map(<[f32]>::to_vec).collect() };
-        self.tokens.extend(rows(k).into_iter().zip(rows(v)).map(|(k, v)| [k, v]));
-        self.tokens.drain(..self.tokens.len().saturating_sub(self.capacity));
-    }
-
-    fn stored<E: Element>(&self, which: usize, width: usize) -> Stored {
-        let mat = Mat::new(self.tokens.len(), width, |i, j| self.tokens[i][which][j].into());
-        Stored::of(E::DTYPE, &mat)
-    }
-}
-
-/// One step, on the cache and on the model.
-fn step<E: Element>(cache: &mut KvCache<'_, E>, model: &mut Model, widths: [usize; 2], step: &Step) {
-    match *step {
-        Step::Append(count) => {
-            let [k, v] = model.tokens::<E>(count, widths);
-            let (result, room) = (cache.append(k.view(), v.view()), model.capacity - model.tokens.len());
-            if !model.is_ring && count > room {
-                assert_eq!(result, Err(Error::Capacity { arg: "k", needed: count, got: room }));
-            } else {
-                assert_eq!(result, Ok(()));
-                model.append(&k, &v);
-            }
-        }
-        Step::Truncate(len) => {
-            cache.truncate(len);
-            model.tokens.truncate(len);
-        }
-        Step::Clear => {
-            cache.clear();
-            model.tokens.clear();
-        }
-    }
-    assert_eq!((cache.len(), cache.capacity()), (model.tokens.len(), model.capacity));
-    assert_eq!(cache.is_empty(), model.tokens.is_empty());
-}
-
-/// Memory that is no number, which the cache must not count on, and some behind it, which it must not touch.
-fn memory<E: Element>(len: usize) -> Vec<E> {
-    vec![E::from_f32(f32::NAN); len + BEHIND]
-}
-
-fn new_cache<'a, E: Element>(memory: &'a mut [E], draw: &Draw, capacity: usize, is_ring: bool) -> KvCache<'a, E> {
-    let new = if is_ring { KvCache::ring } else { KvCache::new };
-    new(memory, draw.kv_heads, draw.head_dim, draw.value_dim, capacity).unwrap()
-}
-
-fn cached<E: Element>(engine: Engine<'_>, problem: &Problem, cache: &KvCache<'_, E>) -> Strided
-where
-    for<'m> Matrix<'m>: From<MatRef<'m, E>>,
-{
-    let (mut out, mut scratch) = (problem.unwritten().out, problem.scratch(engine));
-    engine.attention_cached(&problem.form.options(), problem.q.matrix(), cache, out.view_mut(), &mut scratch).unwrap();
-    out.assert_guards();
-    out
-}
-
-/// The logarithms of the sums; the result has the bits that it has without them.
-fn check_sums<E: Element>(engine: Engine<'_>, problem: &Problem, cache: &KvCache<'_, E>, without: &Strided) -> Strided
-where
-    for<'m> Matrix<'m>: From<MatRef<'m, E>>,
-{
-    let (mut answer, mut scratch, options) = (problem.unwritten(), problem.scratch(engine), problem.form.options());
-    let (out, lse) = (answer.out.view_mut(), answer.lse.view_mut());
-    engine.attention_cached_lse(&options, problem.q.matrix(), cache, out, lse, &mut scratch).unwrap();
-    [&answer.out, &answer.lse].into_iter().for_each(Strided::assert_guards);
-    assert_eq!(answer.out.bits(), without.bits());
-    answer.lse
-}
-
-/// What is seen of a cache is what is seen of its tokens.
-fn check_weights<E: Element>(what: &str, engine: Engine<'_>, problem: &Problem, cache: &KvCache<'_, E>, lse: &Strided)
-where
-    for<'m> Matrix<'m>: From<MatRef<'m, E>>,
-{
-    let (options, heads) = (problem.form.options(), problem.form.heads);
-    let mut scratch = vec![0; engine.inspection_scratch(&options).unwrap()];
-    for given in [false, true] {
-        let inspection = Inspection::cached(&options, problem.q.matrix(), cache).unwrap();
-        let inspection = if given { inspection.lse(lse.view()) } else { inspection };
-        let truth = problem.weights(engine, given);
-        truth.check(what, &shown(engine, problem, &inspection, &mut scratch), &(0..problem.n_q()), &(0..heads));
-        let mut out = started(heads, problem.n_k());
-        let [expected, bounds] = truth.mass(&(0..problem.n_q()), &(0..heads), &out.mat());
-        engine.attention_mass(&inspection, out.view_mut(), &mut scratch).unwrap();
-        assert_within(what, &out.mat(), &expected, &bounds);
-    }
-}
-
-fn check<E: Element>(draw: &Draw, n_q: usize, capacity: usize, is_ring: bool, steps: &[Step])
-where
-    for<'m> Matrix<'m>: From<MatRef<'m, E>>,
-{
-    let mut model = Model { tokens: VecDeque::new(), capacity, is_ring, rng: Rng::new(draw.seed) };
-    let widths = [draw.head_dim, draw.value_dim].map(|dim| draw.kv_heads * dim);
-    let len = KvCache::<E>::len_of(draw.kv_heads, draw.head_dim, draw.value_dim, capacity).unwrap();
-    let mut memory = memory::<E>(len);
-    {
-        let mut cache = new_cache(&mut memory, draw, capacity, is_ring);
-        for one in steps {
-            step(&mut cache, &mut model, widths, one);
-        }
-        let mut problem = draw.problem(Rows::One, [n_q, model.tokens.len()]);
-        problem.k = model.stored::<E>(0, widths[0]);
-        problem.v = model.stored::<E>(1, widths[1]);
-        let truths = Truths::of(&problem);
-        every_level(|engine| {
-            let (out, truth) = (cached(engine, &problem, &cache), truths.at(engine));
-            let what = format!("{} {steps:?} capacity {capacity}, ring {is_ring}: {problem:?}", engine.level());
-            assert_within(&what, &out.mat(), &truth.expected.out, &truth.bounds.out);
-            let lse = check_sums(engine, &problem, &cache, &out);
-            assert_within(&what, &lse.mat(), &truth.expected.lse, &truth.bounds.lse);
-            check_weights(&what, engine, &problem, &cache, &lse);
-        });
-    }
-    assert!(memory[len..].iter().all(|x| x.to_f32().is_nan()), "written behind the memory");
+    let steps = proptest::collection::vec(step, 1..12);
+    (draws(40), 0_usize..20, 1_usize..100, any::<bool>(), steps)
+        .prop_map(|(draw, queries, capacity, is_ring, steps)| Life { draw, queries, capacity, is_ring, steps })
 }
 
 proptest! {
     #![proptest_config(cases(200))]
 
     #[test]
-    fn attention_over_a_cache_is_that_over_its_tokens(
-        draw in draws(40), n_q in 0_usize..20, capacity in 1_usize..100, is_ring: bool, steps in steps(), which in 0_usize..3,
-    ) {
-        [check::<f32>, check::<f16>, check::<bf16>][which](&draw, n_q, capacity, is_ring, &steps);
+    fn attention_over_a_cache_is_that_over_its_tokens(life in lives(), which in 0_usize..3) {
+        [Life::check::<f32>, Life::check::<f16>, Life::check::<bf16>][which](&life);
     }
 
     /// Token by token, and some at a time: with its own keys behind those before it, each query has what it has among all. In a

@@ -87,9 +87,14 @@ pub struct Lines {
 }
 
 impl Lines {
+    /// Of any bytes; `total` of them, if that is known. Messages call them `name`.
+    pub fn new(reader: Box<dyn Read>, name: String, total: Option<u64>) -> Self {
+        Self { reader: BufReader::with_capacity(BUFFER, reader), name, number: 0, bytes: 0, total }
+    }
+
     fn open(path: &Path, implied: bool) -> Result<Self> {
         let (reader, name, total) = open(path, implied)?;
-        Ok(Self { reader: BufReader::with_capacity(BUFFER, reader), name, number: 0, bytes: 0, total })
+        Ok(Self::new(reader, name, total))
     }
 
     /// A chunk ends with what has been read ahead, so that lines which trickle in are answered as they come.
@@ -179,6 +184,11 @@ pub fn whole(argument: Option<&str>, input: Option<&Path>) -> Result<String> {
         _ => Path::new("-"),
     };
     let (reader, name, _) = open(path, argument.is_none() && input.is_none())?;
+    read_whole(reader, &name)
+}
+
+/// All that a reader gives, as one text.
+pub fn read_whole(reader: impl Read, name: &str) -> Result<String> {
     let mut bytes = Vec::new();
     reader
         .take(MAX_WHOLE as u64 + 1)
@@ -187,5 +197,5 @@ pub fn whole(argument: Option<&str>, input: Option<&Path>) -> Result<String> {
     if bytes.len() > MAX_WHOLE {
         return Err(Failure::failed(format!("{name} is longer than {} MiB: give a single text", MAX_WHOLE >> 20)));
     }
-    Ok(without_mark(text(bytes, &name)?, 1))
+    Ok(without_mark(text(bytes, name)?, 1))
 }

@@ -2,6 +2,7 @@
 
 pub mod bound;
 pub mod broadcast;
+pub mod cached;
 pub mod draw;
 pub mod form;
 pub mod oracle;
