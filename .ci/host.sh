@@ -9,7 +9,7 @@ readme_explain='cargo run --release --features cli -- explain "I love Apple Watc
 readme_tests='python3 scripts/get_minilm.py && cargo test --release --features cli -- --include-ignored'
 readme_embed='python3 scripts/get_minilm.py && cargo run --release --features cli -- embed --model models/all-MiniLM-L6-v2 "I love Apple Watch" "I love apple juice"'
 # What a user can build. The first is the core alone; without `std` there is no default to add to.
-feature_sets=("" alloc std rayon cli)
+feature_sets=("" alloc std rayon profile tracing capi cli)
 for command in "$readme_explain" "$readme_tests" "$readme_embed"; do
     readme_has "$command"
 done
@@ -134,6 +134,11 @@ for name, vectors in zip(names[1:], others):
     assert worst <= LIMIT, f"more than {LIMIT}"
 PYTHON
 
+step "Random sentences: the command against an independent implementation in float64"
+python3 -m venv "$work/venv"
+"$work/venv/bin/pip" install --quiet numpy scipy tokenizers
+OPENBLAS_NUM_THREADS=1 "$work/venv/bin/python" -B tests/differential/minilm.py --count 200 --selfattn "$selfattn"
+
 step "The page in a real browser"
 python3 -B tests/browser/page.py "$selfattn" --model models/all-MiniLM-L6-v2
 
@@ -157,7 +162,6 @@ cargo build "${peers[@]}" --release --no-default-features
 "$work/peers/release/peers" decode --filter 32x8x4096x128 --seconds 0.2
 
 # With debug assertions and overflow checks, which --release leaves out.
-for features in "" rayon; do
-    step "Tests with assertions: --no-default-features --features '$features'"
-    cargo test --locked --no-default-features --features "$features"
-done
+features=rayon,profile,tracing,capi,capi-tokenizer
+step "Tests with assertions: --no-default-features --features $features"
+cargo test --locked --no-default-features --features "$features"

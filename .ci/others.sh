@@ -1,4 +1,5 @@
-# Lane `others`: other CPUs, under emulators: microcontrollers, and the targets of README's table.
+# Lane `others`: what builds the library in its own way. Other CPUs under emulators (microcontrollers, and the targets of README's
+# table), the C API as a library, instructions under Valgrind, and the fuzz targets.
 # shellcheck shell=bash
 
 # Beside the other lane's, which would make it wait.
@@ -7,7 +8,7 @@ export CARGO_TARGET_DIR=$work/others
 export SELFATTN_TARGETS=${SELFATTN_TARGETS:-$PWD/target/toolchain}
 
 # Here and not with the other targets: programs without a system, each with a comparison of its own.
-firmware=(thumbv7em-none-eabihf thumbv8m.main-none-eabihf riscv32imac-unknown-none-elf)
+firmware=(thumbv7em-none-eabihf thumbv8m.main-none-eabihf riscv32imac-unknown-none-elf riscv64gc-unknown-none-elf)
 step "A toolchain for microcontrollers: ${firmware[*]}"
 scripts/get_targets.sh "${firmware[@]}"
 export TOOLCHAIN=selfattn-targets
@@ -18,6 +19,21 @@ for target in "${firmware[@]}"; do
 done
 scripts/firmware.py "${firmware[@]:1}"
 scripts/firmware.py --c thumbv7em-none-eabihf
+
+step "The C API: its functions and layouts are those of the list"
+cargo rustc --locked --release --lib --crate-type cdylib --features capi,rayon
+scripts/check_abi.py "$CARGO_TARGET_DIR/release/libselfattn.so"
+step "The C API links no panic, here and on a microcontroller"
+TOOLCHAIN="" scripts/check_panics.py
+scripts/check_panics.py thumbv7em-none-eabihf
+
+step "Instructions of fixed work"
+TOOLCHAIN="" scripts/callgrind.py
+
+step "Fuzz targets, a minute each"
+cargo clippy --locked --manifest-path fuzz/Cargo.toml --all-targets -- -D warnings
+cargo test --locked --manifest-path fuzz/Cargo.toml
+scripts/fuzz.sh 60
 
 # The targets of README's table that are run here: emulated but for the 32-bit one.
 targets=(aarch64-unknown-linux-gnu wasm32-wasip1 i686-unknown-linux-gnu s390x-unknown-linux-gnu)
