@@ -72,6 +72,8 @@ pub(crate) fn display(words: &impl Words, f: &mut fmt::Formatter<'_>) -> fmt::Re
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
     use super::*;
 
     #[test]

@@ -7,6 +7,8 @@ pub mod attend;
 pub mod bound;
 pub mod data;
 pub mod encoder;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+pub mod island;
 pub mod memory;
 pub mod model;
 pub mod oracle;

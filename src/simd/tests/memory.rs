@@ -3,6 +3,10 @@
 use super::dot::every_dot;
 use super::*;
 
+#[cfg(all(target_os = "linux", target_pointer_width = "64", not(miri)))]
+#[path = "../../../tests/common/island.rs"]
+mod island;
+
 /// No load, sum or widening gives this value by chance.
 const GUARD: f32 = 1.234_567_9e-33;
 const MARGIN: usize = 20;
@@ -178,53 +182,12 @@ every_level! {
 /// Loads and tails that end where readable memory ends: one byte too far and the process dies.
 #[cfg(all(target_os = "linux", target_pointer_width = "64", not(miri)))]
 mod edge {
-    use core::ffi::{c_int, c_void};
-
+    use super::island::Island;
     use super::*;
-
-    /// A multiple of every system's page.
-    const PAGE: usize = 1 << 16;
-    const PROT_NONE: c_int = 0;
-    const PROT_READ_WRITE: c_int = 3;
-    const MAP_PRIVATE_ANONYMOUS: c_int = 0x22;
-
-    unsafe extern "C" {
-        fn mmap(at: *mut c_void, len: usize, prot: c_int, flags: c_int, file: c_int, offset: i64) -> *mut c_void;
-        fn mprotect(at: *mut c_void, len: usize, prot: c_int) -> c_int;
-        fn munmap(at: *mut c_void, len: usize) -> c_int;
-    }
-
-    /// A page of zeros between two that must not be touched.
-    struct Island(*mut u8);
-
-    impl Island {
-        fn new() -> Self {
-            // SAFETY: a fresh mapping of three pages, of which the middle one is opened.
-            unsafe {
-                let pages = mmap(core::ptr::null_mut(), 3 * PAGE, PROT_NONE, MAP_PRIVATE_ANONYMOUS, -1, 0);
-                assert_ne!(pages.addr(), usize::MAX, "mmap");
-                assert_eq!(mprotect(pages.byte_add(PAGE), PAGE, PROT_READ_WRITE), 0, "mprotect");
-                Self(pages.cast())
-            }
-        }
-
-        /// The first `n` elements of the page and the last `n`.
-        fn edges<T>(&self, n: usize) -> [*mut T; 2] {
-            // SAFETY: both lie in the mapping.
-            unsafe { [self.0.add(PAGE).cast(), self.0.add(2 * PAGE).cast::<T>().sub(n)] }
-        }
-    }
-
-    impl Drop for Island {
-        fn drop(&mut self) {
-            // SAFETY: the mapping of `new`.
-            unsafe { munmap(self.0.cast(), 3 * PAGE) };
-        }
-    }
 
     every_level! {
         fn whole_loads_stay_inside<S>(s) {
-            let island = Island::new();
+            let island = Island::new(0);
             for p in island.edges::<f16>(S::LANES) {
                 // SAFETY: a register of halves lies in the open page.
                 let (f16s, bf16s) = unsafe { (s.load_f16(p), s.load_bf16(p.cast())) };
@@ -235,7 +198,7 @@ mod edge {
 
     every_dot! {
         fn pairs_stay_inside<S>(s) {
-            let island = Island::new();
+            let island = Island::new(0);
             for p in island.edges::<bf16>(2 * S::LANES) {
                 // SAFETY: as many pairs as lanes lie in the open page.
                 assert_same(s, "zeros", &get(s, unsafe { s.load_pairs(p) }), &vec![0.0; S::LANES]);
@@ -249,7 +212,7 @@ mod edge {
 
     every_level! {
         fn tails_stay_inside<S>(s) {
-            let island = Island::new();
+            let island = Island::new(0);
             for n in 0..=S::LANES {
                 for p in island.edges::<f32>(n) {
                     // SAFETY: n floats lie in the open page.
