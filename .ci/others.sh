@@ -21,8 +21,10 @@ scripts/firmware.py "${firmware[@]:1}"
 scripts/firmware.py --c thumbv7em-none-eabihf
 
 step "The C API: its functions and layouts are those of the list"
-cargo rustc --locked --release --lib --crate-type cdylib --features capi,rayon
+cargo rustc --locked --release --lib --crate-type cdylib --features capi,rayon,capi-tokenizer
 scripts/check_abi.py "$CARGO_TARGET_DIR/release/libselfattn.so"
+step "C programs, as C programmers build them"
+scripts/check_c.sh "$CARGO_TARGET_DIR/release/libselfattn.so"
 step "The C API links no panic, here and on a microcontroller"
 TOOLCHAIN="" scripts/check_panics.py
 scripts/check_panics.py thumbv7em-none-eabihf
