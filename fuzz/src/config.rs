@@ -4,7 +4,7 @@ use std::fmt;
 
 use arbitrary::{Result, Unstructured};
 use selfattn::Error;
-use selfattn::weights::{Activation, EncoderConfig, Family};
+use selfattn::weights::{Activation, EncoderConfig, Family, MAX_TENSORS};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
@@ -190,6 +190,9 @@ fn expected(members: &Members) -> std::result::Result<EncoderConfig, Vec<&'stati
     fields.last("position_embedding_type", (), |value| (value.as_str()? == "absolute").then_some(()));
     fields.last("is_decoder", (), |value| (!value.as_bool()?).then_some(()));
     fields.reject_zeros(&[vocab, hidden, layers, heads, inner, ("max_position_embeddings", positions)]);
+    if layers.1 > MAX_TENSORS {
+        fields.wrong.push(layers.0);
+    }
     if heads.1 == 0 || hidden.1 % heads.1 != 0 {
         fields.wrong.push(heads.0);
     }

@@ -22,8 +22,11 @@ mod error;
 #[allow(dead_code, reason = "what the rest of the program needs")]
 mod input;
 
-/// Every target by name.
-pub const TARGETS: [(&str, fn(&[u8])); 7] = [
+/// A name, and what is made of its bytes.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: [Target; 7] = [
     ("attention", attention::run),
     ("cache", cache::run),
     ("config", config::run),

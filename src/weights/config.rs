@@ -2,6 +2,7 @@
 
 use super::config_fields::{Field, Settings};
 use super::json::Reader;
+use super::safetensors::MAX_TENSORS;
 use crate::error::{Error, Result};
 
 pub use crate::kernel::Activation;
@@ -94,7 +95,8 @@ impl EncoderConfig {
         let rules = [
             (self.vocab_size > 0, Field::VocabSize),
             (self.hidden_size > 0, Field::HiddenSize),
-            (self.layers > 0, Field::Layers),
+            // No file has the tensors of more: refused before anyone makes room for them.
+            (self.layers > 0 && self.layers <= MAX_TENSORS, Field::Layers),
             (self.hidden_size.checked_rem(self.heads) == Some(0), Field::Heads),
             (self.intermediate_size > 0, Field::IntermediateSize),
             (self.max_positions > 0 && self.position_rows().is_ok(), Field::MaxPositions),

@@ -91,6 +91,15 @@ fn a_weight_file_that_is_cut_off() {
 }
 
 #[test]
+fn more_layers_than_memory_has_room_for() {
+    let tiny = Tiny::new();
+    let config = fs::read_to_string(tiny.model().join("config.json")).unwrap();
+    let layers = r#""num_hidden_layers": 100000000000000000"#;
+    tiny.write("model/config.json", config.replace(r#""num_hidden_layers": 2"#, layers).as_bytes());
+    fails(&tiny.run(&["embed", "apple"]), 1, &["config.json", "num_hidden_layers"]);
+}
+
+#[test]
 fn another_kind_of_model() {
     let tiny = Tiny::new();
     let config = fs::read_to_string(tiny.model().join("config.json")).unwrap();

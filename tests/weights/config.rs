@@ -130,6 +130,9 @@ fn a_wrong_value_is_named_by_its_field() {
         }
     }
     for (model_type, field, value) in [
+        // More than any file has tensors for.
+        ("bert", "num_hidden_layers", "4097"),
+        ("bert", "num_hidden_layers", "100000000000000000"),
         ("bert", "type_vocab_size", "0"),
         ("bert", "layer_norm_eps", "0"),
         ("bert", "layer_norm_eps", "-1e-12"),
