@@ -8,18 +8,18 @@ unset SELFATTN_LEVEL SELFATTN_MODEL
 
 step_name=
 step_start=0
-step_cpu=0
+spent_before=0
 
-# Seconds of CPU that this lane's programs have taken, in `cpu`. `times` knows them in this shell only, not in a pipe.
+# Seconds of CPU that this lane's programs have taken, in `spent`. `times` knows them in this shell only, not in a pipe.
 read_cpu() {
     times >"$work/cpu.$lane"
-    cpu=$(awk 'NR == 2 { for (i = 1; i <= 2; i++) { split($i, t, /[ms]/); sum += t[1] * 60 + t[2] } printf "%d", sum }' "$work/cpu.$lane")
+    spent=$(awk 'NR == 2 { for (i = 1; i <= 2; i++) { split($i, t, /[ms]/); sum += t[1] * 60 + t[2] } printf "%d", sum }' "$work/cpu.$lane")
 }
 
 finish_step() {
     [ -n "$step_name" ] || return 0
     read_cpu
-    local took="$((SECONDS - step_start)) s, $((cpu - step_cpu)) s of CPU"
+    local took="$((SECONDS - step_start)) s, $((spent - spent_before)) s of CPU"
     printf '%-24s %s: %s\n' "$took" "$lane" "$step_name" >>"$work/times"
     echo "<== $step_name: $took"
     step_name=
@@ -30,7 +30,7 @@ step() {
     step_name=$1
     step_start=$SECONDS
     read_cpu
-    step_cpu=$cpu
+    spent_before=$spent
     echo
     echo "==> $step_name"
 }

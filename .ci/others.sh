@@ -43,8 +43,8 @@ step "A toolchain for other CPUs: ${targets[*]}"
 scripts/get_targets.sh "${targets[@]}"
 step "Clippy: aarch64-unknown-linux-gnu"
 cargo "+$TOOLCHAIN" clippy --locked --target aarch64-unknown-linux-gnu --all-targets --no-default-features --features std -- -D warnings
-for cpu in "${targets[@]}"; do
-    step "Tests on $cpu"
-    readme_has "scripts/test_targets.sh $cpu"
-    scripts/test_targets.sh "$cpu"
+for target in "${targets[@]}"; do
+    step "Tests on $target"
+    readme_has "scripts/test_targets.sh $target"
+    scripts/test_targets.sh "$target"
 done
