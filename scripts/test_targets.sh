@@ -89,8 +89,8 @@ test_target() {
 # Test programs: what is on a register, every operation; encoders, and the files that weights come in.
 operations=(--lib --test matmul --test gemv --test attention --test softmax --test norm --test rows --test activation)
 models=(--test encoder --test weights)
-# Minutes for an emulator: every limit at which products are divided, in every type, and every tail of them between closed pages; several
-# pools; the model in every form.
+# Minutes for an emulator: every limit at which products are divided, in every type, and every tail of them between closed
+# pages; several pools; the model in every form.
 skipped=(--skip sums_of_integers_are_exact --skip threads_do_not_change_a_bit --skip products::products_stay_inside)
 model_tests=(sentence_vectors)
 # Attention in every precision and by several pools: on one emulated CPU, not on all.
