@@ -173,7 +173,7 @@ fn a_config_that_is_wrong_is_refused_by_its_field() {
     fails(Status::Enum, "family", |error| bytes(Config { family: 3, ..good }, error));
     fails(Status::Enum, "activation", |error| bytes(Config { activation: 9, ..good }, error));
     fails(Status::Value, "reserved", |error| bytes(Config { reserved: 1, ..good }, error));
-    fails(Status::Overflow, "layers", |error| bytes(Config { layers: usize::MAX / 4, ..good }, error));
+    fails(Status::Config, "layers", |error| bytes(Config { layers: usize::MAX / 4, ..good }, error));
 }
 
 #[test]
