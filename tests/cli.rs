@@ -17,6 +17,8 @@ mod ending;
 mod errors;
 #[path = "cli/explain.rs"]
 mod explain;
+#[path = "cli/hostile.rs"]
+mod hostile;
 #[path = "cli/info.rs"]
 mod info;
 #[path = "cli/out.rs"]

@@ -2,6 +2,8 @@
 
 #[path = "weights/config.rs"]
 mod config;
+#[path = "common/damage.rs"]
+mod damage;
 #[path = "weights/hostile.rs"]
 mod hostile;
 #[path = "weights/matrix.rs"]

@@ -7,6 +7,7 @@ use selfattn::Engine;
 use selfattn::capi::{self, Batch, Config, Encoder, MatMut, Status};
 
 use super::support::{batch, config, engine_at, fails, mat_mut, size, start, works};
+use crate::common::damage::weight_files;
 use crate::common::memory::{Bytes, Strided};
 use crate::common::model::{Model, Sizes, Spelling};
 use crate::common::run::{Text, embed, hidden, with_encoder};
@@ -218,6 +219,24 @@ fn weights_that_are_wrong_are_refused() {
     damaged[..8].fill(0xFF);
     fails(Status::HeaderTooLarge, "", |error| place(good, (damaged.as_ptr(), len), room, space, error));
     assert!(encoder.is_null());
+}
+
+#[test]
+fn damaged_weight_files_are_refused_by_their_status() {
+    let good = parsed(&model(Spelling::Bert).config_json());
+    for damage in weight_files() {
+        let weights = Bytes::copy(&damage.file);
+        let mut encoder = null_mut();
+        let mut error = super::support::detail();
+        // SAFETY: what the header asks for.
+        let status = unsafe {
+            let (weights, len) = (weights.as_ptr().cast(), weights.len());
+            capi::encoder_create(&raw const good, weights, len, &raw mut encoder, &raw mut error)
+        };
+        let message = super::support::message(&error);
+        assert_eq!((status, error.status), (damage.status, damage.status), "{message}");
+        assert!(message.contains(damage.words) && encoder.is_null(), "{message}");
+    }
 }
 
 #[test]

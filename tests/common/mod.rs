@@ -5,6 +5,7 @@
 
 pub mod attend;
 pub mod bound;
+pub mod damage;
 pub mod data;
 pub mod encoder;
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]

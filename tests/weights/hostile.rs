@@ -3,6 +3,7 @@
 use selfattn::weights::{FileDtype, MAX_ENTRY_BYTES, MAX_TENSORS, SafeTensors};
 use selfattn::{Error, HeaderFault};
 
+use crate::damage::weight_files;
 use crate::writer::{entry, file, object, raw_file, tensors};
 
 fn error(bytes: &[u8]) -> Error {
@@ -307,4 +308,12 @@ fn entries_have_a_longest_length() {
     };
     assert!(SafeTensors::new(&file(&padded(MAX_ENTRY_BYTES), &[])).is_ok());
     assert_eq!(fault(&padded(MAX_ENTRY_BYTES + 1), 0), (HeaderFault::TooMany, 1));
+}
+
+#[test]
+fn every_kind_of_damage_is_named() {
+    for damage in weight_files() {
+        let error = SafeTensors::new(&damage.file).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains(damage.words), "{:?} is not in {error:?}", damage.words);
+    }
 }
