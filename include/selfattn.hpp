@@ -437,12 +437,22 @@ public:
     /* Attention over its tokens; the last row of q is that of the last one. */
     void attend(const attention_options &options, const mat &q, const mat_mut &out, scratch &memory,
                 const engine &on = engine()) const {
-        const std::size_t bytes = detail::attention_bytes(options, on);
-        detail::call(selfattn_attention_cached, on.get(), options.get(), q.get(), &raw_, out.get(), memory.at_least(bytes),
-                     bytes);
+        attend(options, q, out, nullptr, memory, on);
+    }
+    /* And the logarithm of each query's sum of exponentials. */
+    void attend_lse(const attention_options &options, const mat &q, const mat_mut &out, const mat_mut &lse, scratch &memory,
+                    const engine &on = engine()) const {
+        attend(options, q, out, lse.get(), memory, on);
     }
 
 private:
+    void attend(const attention_options &options, const mat &q, const mat_mut &out, const selfattn_mat_mut *lse, scratch &memory,
+                const engine &on) const {
+        const std::size_t bytes = detail::attention_bytes(options, on);
+        detail::call(selfattn_attention_cached, on.get(), options.get(), q.get(), &raw_, out.get(), lse, memory.at_least(bytes),
+                     bytes);
+    }
+
     selfattn_kv raw_{};
     std::unique_ptr<unsigned char[]> memory_;
 };

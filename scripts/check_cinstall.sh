@@ -28,7 +28,7 @@ trap 'rm -rf "$work"' EXIT
 model=$(realpath "${MODEL:-model}")
 
 echo "==> cargo cinstall"
-cargo cinstall --locked --quiet --release --prefix="$work/prefix" --libdir=lib --features rayon,capi-tokenizer
+cargo cinstall --locked --release --prefix="$work/prefix" --libdir=lib --features rayon,capi-tokenizer
 (cd "$work/prefix" && find . -not -type d | sort)
 library=$work/prefix/lib/libselfattn.so
 version=$(sed -n 's/^version = "\(.*\)"/\1/p;T;q' Cargo.toml)

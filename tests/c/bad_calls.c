@@ -282,7 +282,7 @@ static void bad_attention(void) {
     HOLDS(selfattn_kv_append(&cache, &q, &q, &error) == SELFATTN_OK && cache.len == ROWS);
     HOLDS(selfattn_kv_append(&cache, &row, &row, &error) == SELFATTN_ERROR_CAPACITY && cache.len == ROWS);
     error = selfattn_error_init();
-    HOLDS(selfattn_attention_cached(NULL, &good, &row, &cache, &to, scratch, bytes, &error) == SELFATTN_ERROR_SHAPE);
+    HOLDS(selfattn_attention_cached(NULL, &good, &row, &cache, &to, NULL, scratch, bytes, &error) == SELFATTN_ERROR_SHAPE);
     HOLDS(untouched(out, ROWS * COLS * sizeof *out));
     free(cache.memory);
     free(scratch);

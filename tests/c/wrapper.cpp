@@ -140,6 +140,13 @@ void attention() {
     }
     const selfattn::kv_cache moved(std::move(cache));
     HOLDS(moved.size() == tokens);
+    std::vector<float> sums(tokens * heads), cached_sums(tokens * heads);
+    options.causal();
+    selfattn::attention_lse(options, {q, tokens, heads * dim}, k_rows, v_rows, {causal, tokens, heads * dim},
+                            {sums, tokens, heads}, scratch);
+    moved.attend_lse(options, {q, tokens, heads * dim}, {cached, tokens, heads * dim}, {cached_sums, tokens, heads}, scratch);
+    HOLDS(cached == causal && cached_sums == sums);
+    options.causal(false);
 
     // Two halves of the keys, merged.
     const std::size_t half = tokens / 2, rest = tokens - half, cols = kv_heads * dim;

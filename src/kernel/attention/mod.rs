@@ -246,6 +246,9 @@ impl Op for Few<'_> {
     type Out = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        if !rows::exist::<S>() {
+            return;
+        }
         let block = self.pairs.block(s);
         let seen = block.sight.keys();
         let all = parts(block.head.n_k, block.keys);
@@ -278,6 +281,9 @@ impl Op for Join<'_> {
     type Out = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        if !rows::exist::<S>() {
+            return;
+        }
         let block = self.pairs.block(s);
         // SAFETY: see `Pairs`, and `attention`; each part has left its result.
         unsafe {

@@ -131,7 +131,7 @@ impl Engine<'_> {
         self.attend_lse(attention, q.into(), cache.stored_for(attention)?, out, lse, scratch)
     }
 
-    /// [`Engine::attention_cached`] over what a cache of so many heads stores.
+    /// [`Engine::attention_cached`], or with `lse` [`Engine::attention_cached_lse`], over what a cache of so many heads stores.
     #[cfg(feature = "capi")]
     pub(crate) fn attention_stored(
         &self,
@@ -139,10 +139,14 @@ impl Engine<'_> {
         q: Matrix<'_>,
         (heads, stored): (usize, Stored<'_>),
         out: MatMut<'_>,
+        lse: Option<MatMut<'_>>,
         scratch: &mut [u8],
     ) -> Result<()> {
         attention.check_cache(heads)?;
-        self.attend(attention, q, stored, out, None, scratch)
+        match lse {
+            Some(lse) => self.attend_lse(attention, q, stored, out, lse, scratch),
+            None => self.attend(attention, q, stored, out, None, scratch),
+        }
     }
 
     fn attend_lse(
