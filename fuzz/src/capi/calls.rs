@@ -373,19 +373,23 @@ impl Program {
         let n_q = u.int_in_range(0..=6)?;
         let q = self.mat(u, n_q, options.heads.wrapping_mul(options.head_dim))?;
         let out = self.mat_mut(u, n_q, options.heads.wrapping_mul(value_dim))?;
+        let lse = option(u, |u| self.mat_mut(u, n_q, options.heads))?;
         let needed = self.attention_scratch(&engine, &options);
         let (mut scratch, bytes) = Self::scratch(u, needed)?;
-        let written = self.written(&out);
+        let mut written = self.written(&out);
+        written.extend(lse.iter().flat_map(|lse| self.written(lse)));
         // SAFETY: as for attention, and a cache with its memory.
         call(&mut self.arena, "attention_cached", &written, |error| unsafe {
             let (options, scratch) = (&raw const options, scratch.as_mut_ptr().cast());
             let cache = &raw const cache;
+            let lse = lse.as_ref().map_or(null(), std::ptr::from_ref);
             capi::attention_cached(
                 &raw const engine,
                 options,
                 &raw const q,
                 cache,
                 &raw const out,
+                lse,
                 scratch,
                 bytes,
                 error,
