@@ -215,6 +215,16 @@ fn products_without_elements_are_done_at_once() {
     }
 }
 
+#[test]
+fn packing_without_inputs_is_done_at_once() {
+    for level in Level::available() {
+        let weights = Weights::from(MatRef::<f32>::new(&[], usize::MAX / 4 + 1, 0).unwrap());
+        let Weights::Plain(plain) = weights else { unreachable!("a view is plain") };
+        let mut memory = Bytes::new(Packed::bytes(level, plain).unwrap(), 0);
+        assert!(Packed::new(level, plain, &mut memory).is_ok(), "{level}");
+    }
+}
+
 /// One row may claim any stride: there is no second one.
 #[test]
 fn the_stride_of_a_single_row_is_never_used() {

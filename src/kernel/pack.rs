@@ -42,6 +42,10 @@ pub(crate) fn pack<E: Element>(level: Level, weights: &MatRef<'_, E>, order: Ord
         Order::InOut => weights.row(p).get(i),
     };
     let Some(lines) = lines::<E>(level, k) else { return };
+    // Outputs without inputs may be as many as a number can say.
+    if lines == 0 {
+        return;
+    }
     let interleaved = interleaved::<E>(level);
     let panels = Panels::new(level, n);
     for j in 0..panels.count() {

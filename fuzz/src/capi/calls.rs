@@ -128,10 +128,12 @@ impl Program {
     /// Where a matrix is written, if the call succeeds.
     fn written(&mut self, out: &MatMut) -> Vec<Range<usize>> {
         // A success has checked that it fits in memory; so many rows are of no column.
-        if out.rows.saturating_mul(out.stride.max(out.cols)) > MOST {
+        // The stride of a single row is never used.
+        let stride = if out.rows > 1 { out.stride } else { 0 };
+        if out.rows.saturating_mul(stride.max(out.cols)) > MOST {
             return Vec::new();
         }
-        self.arena.rows(out.data, out.rows, out.cols, out.stride)
+        self.arena.rows(out.data, out.rows, out.cols, stride)
     }
 
     fn weights(&mut self, u: &mut Unstructured<'_>) -> Result<Weights> {
