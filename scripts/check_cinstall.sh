@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Installs the C API as README.md says, into a folder of its own, and uses it from there as a program elsewhere would:
+# Installs the C API as README.md says, and uses it from there as a program elsewhere would:
 #
-#   scripts/check_cinstall.sh
+#   scripts/check_cinstall.sh [PREFIX]
 #
-# `cargo cinstall`; then, by pkg-config, a plain `cc` line, `make` and CMake, shared and static, in C and C++; and from Python, if
-# there is numpy ($PYTHON, or python3). Also that the shared library has a soname and exports what the header declares.
+# `cargo cinstall`; then, by pkg-config, a plain `cc` line, `make` and CMake, shared and static, in C and C++; and ctypes from Python.
+# Also that the shared library has a soname and exports what the header declares. PREFIX, where it is installed, stays as it is then:
+# scripts/check_c.sh PREFIX/lib/libselfattn.so can go on from there. Without it, it is a temporary folder.
 #
-# Needs cc, c++, make, cmake, pkg-config, nm and readelf, and cargo-c: without it, cargo installs one into target/cargo-c
-# (4 minutes of CPU; for that libssl-dev). MODEL names another model than the one built in.
+# Needs cc, c++, make, cmake, pkg-config, nm and readelf. What else is missing is installed into target/: cargo-c by cargo (4 minutes
+# of CPU, and libssl-dev), numpy for $PYTHON (or python3) by pip.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # The newest that the minimum supported Rust builds.
@@ -25,24 +26,31 @@ if ! cargo cinstall --version >/dev/null 2>&1; then
 fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-model=$(realpath "${MODEL:-model}")
+model=$PWD/model
+prefix=$(realpath -m "${1:-$work/prefix}")
+python=${PYTHON:-python3}
+if ! "$python" -c "import numpy" 2>/dev/null; then
+    "$python" -m venv target/python
+    python=$PWD/target/python/bin/python
+    "$python" -c "import numpy" 2>/dev/null || "$python" -m pip install --quiet numpy
+fi
 
 echo "==> cargo cinstall"
-cargo cinstall --locked --release --prefix="$work/prefix" --libdir=lib --features rayon,capi-tokenizer
-(cd "$work/prefix" && find . -not -type d | sort)
-library=$work/prefix/lib/libselfattn.so
+cargo cinstall --locked --release --prefix="$prefix" --libdir=lib --features rayon,capi-tokenizer
+(cd "$prefix" && find . -not -type d | sort)
+library=$prefix/lib/libselfattn.so
 version=$(sed -n 's/^version = "\(.*\)"/\1/p;T;q' Cargo.toml)
 soname=libselfattn.so.${version%.*}
 readelf -d "$library" | grep -qF "soname: [$soname]" || { echo "the library's soname is not $soname" >&2; exit 1; }
 scripts/check_abi.py "$library"
-cmp include/selfattn.h "$work/prefix/include/selfattn.h"
-cmp include/selfattn.hpp "$work/prefix/include/selfattn.hpp"
+cmp include/selfattn.h "$prefix/include/selfattn.h"
+cmp include/selfattn.hpp "$prefix/include/selfattn.hpp"
 
-export PKG_CONFIG_PATH=$work/prefix/lib/pkgconfig
+export PKG_CONFIG_PATH=$prefix/lib/pkgconfig
 [ "$(pkg-config --modversion selfattn)" = "$version" ]
 # run PROGRAM: the sentence vectors of three texts, of which the first and the last are the same.
 run() {
-    LD_LIBRARY_PATH=$work/prefix/lib "$@" "$model" "I love Apple Watch" "I love apple juice" "I love Apple Watch" >"$work/said"
+    LD_LIBRARY_PATH=$prefix/lib "$@" "$model" "I love Apple Watch" "I love apple juice" "I love Apple Watch" >"$work/said"
     cat "$work/said"
     [ "$(sed -n '1p;3p' "$work/said" | cut -d ' ' -f 1 | uniq)" = 1.0000 ] || { echo "$1: wrong" >&2; exit 1; }
 }
@@ -51,16 +59,16 @@ run() {
 cp -r examples/c "$work/demo"
 cd "$work/demo"
 echo "==> cc demo.c \$(pkg-config --cflags --libs selfattn)"
-# shellcheck disable=SC2046
+# shellcheck disable=SC2046 # to be split
 cc embed.c -o plain $(pkg-config --cflags --libs selfattn)
 run ./plain
 echo "==> the same, static"
-# shellcheck disable=SC2046
-cc embed.c -o static $(pkg-config --cflags selfattn) "$work/prefix/lib/libselfattn.a" $(pkg-config --static --libs-only-l selfattn | sed 's/-lselfattn//')
+# shellcheck disable=SC2046 # to be split
+cc embed.c -o static $(pkg-config --cflags selfattn) "$prefix/lib/libselfattn.a" $(pkg-config --static --libs-only-l selfattn | sed 's/-lselfattn//')
 ! readelf -d static | grep -q libselfattn
 run ./static
 echo "==> make"
-make --silent
+make --silent --always-make
 run ./embed
 run ./embed_cpp
 echo "==> CMake"
@@ -70,10 +78,5 @@ run build/embed
 run build/embed_cpp
 cd "$OLDPWD"
 
-if "${PYTHON:-python3}" -c "import numpy" 2>/dev/null; then
-    echo "==> ctypes"
-    "${PYTHON:-python3}" examples/python/selfattn_ctypes.py "$library"
-else
-    echo "$0: ${PYTHON:-python3} has no numpy: set PYTHON to one that has" >&2
-    exit 1
-fi
+echo "==> ctypes"
+"$python" examples/python/selfattn_ctypes.py "$library"
