@@ -14,6 +14,9 @@ for command in "$readme_explain" "$readme_tests" "$readme_embed"; do
     readme_has "$command"
 done
 
+step "What bad input gets: the tests of the index"
+python3 -B scripts/check_index.py
+
 step "The core depends on half and libm alone"
 # zerocopy and cfg-if are half's; the derive macros of zerocopy run at build time.
 allowed='selfattn|half|libm|cfg-if|zerocopy|zerocopy-derive|proc-macro2|quote|syn|unicode-ident'
