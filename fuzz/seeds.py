@@ -10,7 +10,7 @@ import random
 import struct
 
 ROOT = pathlib.Path(__file__).resolve().parent
-DRAWN = ["matmul", "attention", "cache", "model"]
+DRAWN = ["matmul", "attention", "cache", "capi", "model"]
 
 
 def noise(seed):

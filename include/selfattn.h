@@ -32,7 +32,7 @@
 #define SELFATTN_VERSION (SELFATTN_VERSION_MAJOR * 1000000 + SELFATTN_VERSION_MINOR * 1000 + SELFATTN_VERSION_PATCH)
 
 /*
- * A library built with another prefix (README, "From C") is used with SELFATTN_PREFIX defined as that prefix, without quotes:
+ * A library built with another prefix (README, "From C and C++") is used with SELFATTN_PREFIX defined as that prefix, without quotes:
  * cc -DSELFATTN_PREFIX=acme_ ... Programs go on calling selfattn_...
  */
 #ifdef SELFATTN_PREFIX
@@ -407,10 +407,10 @@ int32_t selfattn_kv_bytes(const selfattn_kv *cache, size_t *bytes, selfattn_erro
 int32_t selfattn_kv_append(selfattn_kv *cache, const selfattn_mat *k, const selfattn_mat *v, selfattn_error *error);
 
 /* As selfattn_attention over the tokens of a cache: q is n_q x (heads * head_dim), its last row that of the last token; the
- * options have one sequence. SELFATTN_ERROR_SHAPE, _VALUE, _SCRATCH. Thread-safe; reads the cache. */
+ * options have one sequence; `lse` may be NULL. SELFATTN_ERROR_SHAPE, _VALUE, _SCRATCH. Thread-safe; reads the cache. */
 int32_t selfattn_attention_cached(const selfattn_engine *engine, const selfattn_attention_options *options,
                                   const selfattn_mat *q, const selfattn_kv *cache, const selfattn_mat_mut *out,
-                                  void *scratch, size_t scratch_bytes, selfattn_error *error);
+                                  const selfattn_mat_mut *lse, void *scratch, size_t scratch_bytes, selfattn_error *error);
 
 /* ---- Encoder: BERT, MiniLM, RoBERTa, DistilBERT and their kin ----------------------------------------------------------- */
 

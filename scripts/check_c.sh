@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compiles the C header and the programs of examples/c against a library, and runs them:
+# Compiles the headers and the programs of examples/c and tests/c against a library, and runs them:
 #
 #   scripts/check_c.sh LIBRARY
 #
@@ -18,6 +18,7 @@ trap 'rm -rf "$work"' EXIT
 for tool in gcc g++ clang clang++ make cmake valgrind; do
     command -v "$tool" >/dev/null || { echo "$0: no $tool" >&2; exit 1; }
 done
+texts=("I love Apple Watch" "I love apple juice" "I love Apple Watch")
 models=(model)
 [ ! -d models/all-MiniLM-L6-v2 ] || models+=(models/all-MiniLM-L6-v2)
 
@@ -28,11 +29,15 @@ run() {
     "$@" "$programs/attention" | grep -qx "0.9[0-9]* 0.0[0-9]*" || { echo "attention: the first word is not mostly itself" >&2; exit 1; }
     "$@" "$programs/decode"
     for model in "${models[@]}"; do
-        "$@" "$programs/embed" "$model" "I love Apple Watch" "I love apple juice" "I love Apple Watch"
+        "$@" "$programs/embed" "$model" "${texts[@]}"
+        [ ! -e "$programs/embed_cpp" ] || "$@" "$programs/embed_cpp" "$model" "${texts[@]}"
     done
 }
 
 strict=(-Wall -Wextra -pedantic -Werror -Iinclude)
+strict_cpp=("${strict[@]}" -std=c++17 -Wconversion -Wshadow)
+sanitized=(-g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all)
+linked=("-L$folder" "-Wl,-rpath,$folder" -lselfattn -lm -pthread)
 echo '#include <selfattn.h>' >"$work/header.c"
 cp "$work/header.c" "$work/header.cpp"
 for compiler in gcc clang; do
@@ -41,16 +46,22 @@ done
 for compiler in g++ clang++; do
     "$compiler" -std=c++11 "${strict[@]}" -fsyntax-only "$work/header.cpp"
 done
-echo "the header is C99 and C++11, by gcc and clang"
+echo "selfattn.h is C99 and C++11, by gcc and clang"
 
 for compiler in gcc clang; do
+    cpp=${compiler/gcc/g++}
+    cpp=${cpp/clang/clang++}
     mkdir "$work/$compiler"
-    for program in attention decode embed; do
-        "$compiler" -std=c99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all "${strict[@]}" "examples/c/$program.c" \
-            -o "$work/$compiler/$program" "-L$folder" "-Wl,-rpath,$folder" -lselfattn -lm
+    for program in examples/c/{attention,decode,embed}.c tests/c/bad_calls.c; do
+        "$compiler" -std=c99 -D_POSIX_C_SOURCE=200809L "${sanitized[@]}" "${strict[@]}" "$program" \
+            -o "$work/$compiler/$(basename "$program" .c)" "${linked[@]}"
     done
-    echo "==> $compiler, a plain line, AddressSanitizer and UBSan"
+    "$cpp" "${sanitized[@]}" "${strict_cpp[@]}" examples/c/embed.cpp -o "$work/$compiler/embed_cpp" "${linked[@]}"
+    "$cpp" "${sanitized[@]}" "${strict_cpp[@]}" tests/c/wrapper.cpp -o "$work/$compiler/wrapper" "${linked[@]}"
+    echo "==> $compiler and $cpp, a plain line, AddressSanitizer and UBSan"
     run "$work/$compiler"
+    "$work/$compiler/bad_calls" model
+    "$work/$compiler/wrapper" model
 done
 
 echo "==> make"

@@ -44,6 +44,11 @@ pub enum Error {
         /// How much there is room for.
         got: usize,
     },
+    /// The system gives no more memory (feature `alloc`).
+    Memory {
+        /// Bytes asked for.
+        bytes: usize,
+    },
     /// Weight bytes are not aligned for their element type.
     Misaligned {
         /// The argument at fault.
@@ -178,6 +183,7 @@ impl Words for Error {
             Self::Value { arg } => say!(to, "`", arg, "`: the value is out of range"),
             Self::Scratch { needed, got } => say!(to, "`scratch`: ", needed, " bytes are needed, got ", got),
             Self::Capacity { arg, needed, got } => say!(to, "`", arg, "`: ", needed, " tokens, and room for ", got),
+            Self::Memory { bytes } => say!(to, "the system gives no ", bytes, " bytes of memory"),
             Self::Misaligned { arg, align } => say!(to, "`", arg, "`: must be aligned to ", align, " bytes"),
             Self::BigEndian => say!(to, "weight files are little-endian, and this target is big-endian"),
             Self::Packed { arg } => say!(to, "`", arg, "`: packed for another SIMD level than it is run at"),

@@ -10,6 +10,9 @@ mod bench;
 mod built_in;
 #[path = "cli/embed.rs"]
 mod embed;
+#[cfg(unix)]
+#[path = "cli/ending.rs"]
+mod ending;
 #[path = "cli/errors.rs"]
 mod errors;
 #[path = "cli/explain.rs"]

@@ -207,3 +207,18 @@ fn groups_of_any_size_give_the_same_bits() {
         });
     });
 }
+
+/// Its memory does not grow with its width times the tokens, and its bits do not depend on how many go together.
+#[test]
+fn a_wide_inner_layer_goes_by_some_tokens_at_a_time() {
+    let sizes = Sizes { hidden: 12, heads: 3, intermediate: 12 * 40, ..Sizes::default() };
+    let model = Model::random(Spelling::Bert, sizes, 21);
+    check(&model, &random_text(&model, &[70, 1, 33], 22));
+    let (config, file) = (model.config_json(), model.safetensors());
+    every_level(|engine| {
+        let bytes =
+            |tokens| with_encoder(&config, &file, None, |encoder| encoder.scratch_bytes(&engine, tokens).unwrap());
+        let token = (bytes(10_000) - bytes(5_000)) / 5_000;
+        assert!(token < sizes.intermediate * size_of::<f32>(), "{}: {token} bytes for a token", engine.level());
+    });
+}

@@ -58,7 +58,8 @@ int main(void) {
         const selfattn_mat value = selfattn_mat_init(v + token * KV_COLS, SELFATTN_F32, 1, KV_COLS);
         const selfattn_mat_mut out = selfattn_mat_mut_init(step_by_step + token * Q_COLS, 1, Q_COLS);
         check(selfattn_kv_append(&cache, &key, &value, &error), &error);
-        check(selfattn_attention_cached(NULL, &options, &query, &cache, &out, scratch, scratch_bytes, &error), &error);
+        check(selfattn_attention_cached(NULL, &options, &query, &cache, &out, NULL, scratch, scratch_bytes, &error),
+              &error);
     }
 
     {

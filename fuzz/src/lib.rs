@@ -4,6 +4,7 @@
 
 pub mod attention;
 pub mod cache;
+pub mod capi;
 pub mod config;
 mod draw;
 pub mod lines;
@@ -26,9 +27,10 @@ mod input;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("attention", attention::run),
     ("cache", cache::run),
+    ("capi", capi::run),
     ("config", config::run),
     ("lines", lines::run),
     ("matmul", matmul::run),

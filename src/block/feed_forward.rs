@@ -1,7 +1,8 @@
 //! The feed-forward network of a transformer layer.
 
 use crate::block::linear::{Linear, Source, Tensors, Then, Workspace};
-use crate::error::Result;
+use crate::engine::div_rem;
+use crate::error::{Error, Result};
 use crate::kernel::Activation;
 use crate::profile::Work;
 use crate::view::{MatMut, MatRef};
@@ -23,20 +24,33 @@ impl<'w> FeedForward<'w> {
         })
     }
 
-    /// `x` and `out` are `tokens x hidden`, `wide` is at least `tokens * intermediate` long.
+    /// `x` and `out` are `tokens x hidden`, `wide` is at least `intermediate` long: it goes by as many tokens at a time as fit there.
     pub fn run(
         &self,
         activation: Activation,
         x: MatRef<'_>,
-        out: MatMut<'_>,
+        mut out: MatMut<'_>,
         wide: &mut [f32],
         work: &mut Workspace<'_>,
     ) -> Result<()> {
-        let work = &mut *work.scope(|| Work::feed_forward([x.rows(), x.cols(), self.intermediate.weights.n()]));
-        let mut inner = MatMut::new(wide, x.rows(), self.intermediate.weights.n())?;
-        self.intermediate.run(x, Then { activation, residual: None }, inner.reborrow(), work)?;
-        let then = Then { residual: Some(x), ..Then::default() };
-        self.output.run(inner.as_ref(), then, out, work)
+        let (tokens, width) = (x.rows(), self.intermediate.weights.n());
+        let work = &mut *work.scope(|| Work::feed_forward([tokens, x.cols(), width]));
+        let (got, expected) = (wide.len(), width);
+        let together = div_rem(got, width.max(1)).0;
+        if together == 0 {
+            return Err(Error::Shape { arg: "wide", expected, got });
+        }
+        let mut start = 0;
+        while start < tokens {
+            let rows = start..tokens.min(start + together);
+            let (x, out) = (x.rows_range(rows.clone())?, out.reborrow().rows_range(rows.clone())?);
+            let mut inner = MatMut::new(wide, rows.len(), width)?;
+            self.intermediate.run(x, Then { activation, residual: None }, inner.reborrow(), work)?;
+            let then = Then { residual: Some(x), ..Then::default() };
+            self.output.run(inner.as_ref(), then, out, work)?;
+            start = rows.end;
+        }
+        Ok(())
     }
 
     pub fn linears(&self) -> [&Linear<'w>; 2] {

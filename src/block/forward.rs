@@ -38,8 +38,8 @@ pub struct Probe<'a> {
 
 /// Sizes of the buffers for a group of sequences.
 struct Plan {
-    /// Floats: the hidden state, the sum that a norm is about to take, the widest thing (projections and context, or the
-    /// inner layer), and two vectors.
+    /// Floats: the hidden state, the sum that a norm is about to take, the widest thing (projections and context, or inner
+    /// layers of some tokens), and two vectors.
     floats: [usize; 5],
     /// Bytes for attention and for products with plain weights.
     scratch: usize,
@@ -74,7 +74,9 @@ impl Plan {
         }
         let states = some!(tokens.checked_mul(hidden));
         let projections = some!(states.checked_mul(SelfAttention::WIDTH));
-        let wide = max(projections, some!(tokens.checked_mul(inner)));
+        // The feed-forward network goes by fewer tokens where they do not fit: a wide inner layer takes no more memory with more of
+        // them, and four times the hidden size is what most models have.
+        let wide = max(projections, inner);
         let vector = max(hidden, inner);
         Some(Self { floats: [states, states, wide, vector, vector], scratch })
     }

@@ -1,6 +1,5 @@
 //! An encoder with memory of its own (feature `alloc`).
 
-use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::block::batch::Batch;
@@ -53,11 +52,11 @@ impl<'r, 's, 'w> Runner<'r, 's, 'w> {
     /// [`Encoder::embed`] into a new vector: `sequences x hidden_size`, row by row.
     ///
     /// # Errors
-    /// As [`Encoder::embed`].
+    /// As [`Encoder::embed`], and [`Error::Memory`] if there is none for the result or the scratch.
     pub fn embed(&mut self, batch: &Batch<'_>) -> Result<Vec<f32>> {
         let (rows, cols) = (batch.lengths().len(), self.encoder.config().hidden_size);
         self.prepare(batch)?;
-        let mut out = zeros(rows, cols)?;
+        let mut out = matrix(rows, cols)?;
         self.encoder.embed(&self.engine, batch, MatMut::new(&mut out, rows, cols)?, &mut self.scratch)?;
         Ok(out)
     }
@@ -65,11 +64,11 @@ impl<'r, 's, 'w> Runner<'r, 's, 'w> {
     /// [`Encoder::forward_with`] into a new vector: `tokens x hidden_size`, row by row.
     ///
     /// # Errors
-    /// As [`Encoder::forward`].
+    /// As [`Encoder::forward`], and [`Error::Memory`] if there is none for the result or the scratch.
     pub fn forward_with(&mut self, batch: &Batch<'_>, probe: &mut dyn FnMut(Probe<'_>)) -> Result<Vec<f32>> {
         let (rows, cols) = (batch.ids().len(), self.encoder.config().hidden_size);
         self.prepare(batch)?;
-        let mut out = zeros(rows, cols)?;
+        let mut out = matrix(rows, cols)?;
         let hidden = MatMut::new(&mut out, rows, cols)?;
         self.encoder.forward_with(&self.engine, batch, hidden, &mut self.scratch, probe)?;
         Ok(out)
@@ -78,7 +77,7 @@ impl<'r, 's, 'w> Runner<'r, 's, 'w> {
     /// [`Encoder::forward`] into a new vector: `tokens x hidden_size`, row by row.
     ///
     /// # Errors
-    /// As [`Encoder::forward`].
+    /// As [`Encoder::forward`], and [`Error::Memory`] if there is none for the result or the scratch.
     pub fn forward(&mut self, batch: &Batch<'_>) -> Result<Vec<f32>> {
         self.forward_with(batch, &mut |_| ())
     }
@@ -88,12 +87,21 @@ impl<'r, 's, 'w> Runner<'r, 's, 'w> {
         let tokens = TOGETHER.saturating_mul(self.engine.threads()).min(batch.ids().len()).max(batch.longest());
         let bytes = self.encoder.scratch_bytes(&self.engine, tokens)?;
         if self.scratch.len() < bytes {
-            self.scratch = vec![0; bytes];
+            // The old one goes first: nothing in it is needed.
+            self.scratch = Vec::new();
+            self.scratch = zeros(bytes)?;
         }
         Ok(())
     }
 }
 
-fn zeros(rows: usize, cols: usize) -> Result<Vec<f32>> {
-    Ok(vec![0.0; rows.checked_mul(cols).ok_or(Error::Overflow { arg: "batch" })?])
+fn matrix(rows: usize, cols: usize) -> Result<Vec<f32>> {
+    zeros(rows.checked_mul(cols).ok_or(Error::Overflow { arg: "batch" })?)
+}
+
+fn zeros<T: Clone + Default>(len: usize) -> Result<Vec<T>> {
+    let mut memory = Vec::new();
+    memory.try_reserve_exact(len).map_err(|_| Error::Memory { bytes: len.saturating_mul(size_of::<T>()) })?;
+    memory.resize(len, T::default());
+    Ok(memory)
 }

@@ -90,23 +90,27 @@ export! {
         q: *const Mat,
         cache: *const Kv,
         out: *const MatMut,
+        lse: *const MatMut,
         scratch: *mut c_void,
         scratch_bytes: usize,
     ) {
         // SAFETY: the header's word for each.
-        let (runs, options, q, cache, out) = unsafe {
+        let (runs, options, q, cache, out, lse) = unsafe {
             let (options, cache) = (RawOptions::new(options)?, RawKv::new(cache)?);
-            (Runs::read(engine)?, options, RawMat::new("q", q)?, cache, RawMatMut::new("out", out)?)
+            let lse = if lse.is_null() { None } else { Some(RawMatMut::new("lse", lse)?) };
+            (Runs::read(engine)?, options, RawMat::new("q", q)?, cache, RawMatMut::new("out", out)?, lse)
         };
         let scratch = raw::buffer("scratch", scratch, scratch_bytes)?;
-        let written = [out.region(), scratch.region()];
+        let written = [out.region(), lse.map_or(Region::NONE, |lse| lse.region()), scratch.region()];
         apart(&written, &[q.region(), cache.region()])?;
         apart(&written, &options.regions())?;
         // SAFETY: the header's word for the arrays; what is written lies apart.
-        let (attention, q, stored, out, scratch) =
-            unsafe { (options.view(), q.view()?, cache.stored()?, out.view()?, scratch.write()) };
+        let (attention, q, stored, out, lse, scratch) = unsafe {
+            let lse = lse.map(|lse| lse.view()).transpose()?;
+            (options.view(), q.view()?, cache.stored()?, out.view()?, lse, scratch.write())
+        };
         runs.engine()
-            .attention_stored(&attention, q, stored, out, scratch)
+            .attention_stored(&attention, q, stored, out, lse, scratch)
             .map_err(|error| Fault::from(error).renamed(CACHED_NAMES))
     }
 }

@@ -75,10 +75,6 @@ pub(super) enum Fault {
     },
     /// Not an object of this library.
     Handle(&'static str),
-    #[cfg(feature = "alloc")]
-    Memory {
-        bytes: usize,
-    },
     #[cfg(feature = "std")]
     Utf8 {
         arg: &'static str,
@@ -154,8 +150,6 @@ impl Fault {
             Self::Overlap { .. } => Status::Overlap,
             Self::Short { .. } => Status::Scratch,
             Self::Handle(_) => Status::Handle,
-            #[cfg(feature = "alloc")]
-            Self::Memory { .. } => Status::Memory,
             #[cfg(feature = "std")]
             Self::Utf8 { .. } => Status::Utf8,
             #[cfg(feature = "std")]
@@ -177,8 +171,6 @@ impl Fault {
             Self::Enum { got, .. } => (0, [0; 2], [got, 0]),
             Self::StructSize { expected, got, .. } => pair(expected, got),
             Self::Short { needed, got, .. } => pair(needed, got),
-            #[cfg(feature = "alloc")]
-            Self::Memory { bytes } => pair(bytes, 0),
             #[cfg(feature = "std")]
             Self::Utf8 { at, .. } => (wide(at), [0; 2], [0; 2]),
             _ => (0, [0; 2], [0; 2]),
@@ -193,6 +185,7 @@ fn status_of(error: &Error) -> Status {
         Error::Value { .. } => Status::Value,
         Error::Scratch { .. } => Status::Scratch,
         Error::Capacity { .. } => Status::Capacity,
+        Error::Memory { .. } => Status::Memory,
         Error::Misaligned { .. } => Status::Misaligned,
         Error::BigEndian => Status::BigEndian,
         Error::Packed { .. } => Status::Packed,
@@ -217,6 +210,7 @@ fn numbers_of(error: Error) -> (u64, [u64; 2], [u64; 2]) {
     match error {
         Error::Shape { expected, got, .. } => pair(wide(expected), wide(got)),
         Error::Scratch { needed, got } | Error::Capacity { needed, got, .. } => pair(wide(needed), wide(got)),
+        Error::Memory { bytes } => pair(wide(bytes), 0),
         Error::Misaligned { align, .. } => pair(wide(align), 0),
         Error::Token { index, id, vocab } => (wide(index), [wide(vocab), 0], [u64::from(id), 0]),
         Error::TooLong { got, max } => pair(wide(max), wide(got)),
@@ -253,8 +247,6 @@ impl Words for Fault {
             Self::Overlap { arg, other } => say!(to, "`", *arg, "`: overlaps with `", *other, "`"),
             Self::Short { arg, needed, got } => say!(to, "`", *arg, "`: ", *needed, " bytes are needed, got ", *got),
             Self::Handle(arg) => say!(to, "`", *arg, "`: is not such an object, or has been destroyed"),
-            #[cfg(feature = "alloc")]
-            Self::Memory { bytes } => say!(to, "the system gives no ", *bytes, " bytes of memory"),
             #[cfg(feature = "std")]
             Self::Utf8 { arg, at } => say!(to, "`", *arg, "`: not UTF-8 at byte ", *at),
             #[cfg(feature = "std")]

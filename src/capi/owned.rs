@@ -5,8 +5,9 @@ use core::ffi::c_void;
 
 use super::config::Config;
 use super::encoder::{Encoder, bytes, place};
-use super::fault::{Fault, Result};
+use super::fault::Result;
 use super::raw::{self, Raw};
+use crate::error::Error;
 use crate::weights::EncoderConfig;
 
 /// What an encoder keeps: the memory that it stands in itself, and its weights, if they are not the caller's.
@@ -18,7 +19,7 @@ pub struct Owned {
 /// A buffer that holds `len` bytes without growing.
 fn room(len: usize) -> Result<Vec<u8>> {
     let mut memory = Vec::new();
-    memory.try_reserve_exact(len).map_err(|_| Fault::Memory { bytes: len })?;
+    memory.try_reserve_exact(len).map_err(|_| Error::Memory { bytes: len })?;
     Ok(memory)
 }
 

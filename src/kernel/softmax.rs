@@ -13,7 +13,8 @@ use core::ops::Range;
 use crate::engine::Engine;
 use crate::kernel::map::{load, registers, store};
 use crate::kernel::{Shared, each};
-use crate::simd::{Op, Simd, math};
+use crate::simd::math::{self, ExpNonpositive};
+use crate::simd::{Op, Simd};
 use crate::view::MatMut;
 
 /// Elements a task takes at least: fewer cost more to hand out than to do.
@@ -140,8 +141,7 @@ fn finite_or_zero(max: f32) -> f32 {
 /// `e^x` of one value that is not positive.
 #[inline(always)]
 fn exp_one<S: Simd>(s: S, x: f32) -> f32 {
-    let [y] = math::exp_nonpositive(s, [s.splat(x)]);
-    s.reduce_max(y)
+    s.reduce_max(s.apply::<ExpNonpositive>(s.splat(x)))
 }
 
 /// Chains of operations side by side: enough to hide the latency of one.
@@ -237,7 +237,8 @@ fn exponentials_by<S: Simd, const N: usize>(s: S, block: &mut [f32], max: f32, n
 unsafe fn exp_group<S: Simd, const N: usize>(s: S, p: *mut f32, max: S::F32, sums: &mut [S::F32; CHAINS]) {
     // SAFETY: the same contract.
     let x = each!(max; N, i => s.sub(unsafe { s.load(p.cast_const().add(i * S::LANES)) }, max));
-    for (i, y) in math::exp_nonpositive(s, x).into_iter().enumerate() {
+    let y = if S::SMALL { each!(max; N, i => s.apply::<ExpNonpositive>(x[i])) } else { math::exp_nonpositive(s, x) };
+    for (i, y) in y.into_iter().enumerate() {
         // SAFETY: the same contract.
         unsafe { s.store(p.add(i * S::LANES), y) };
         sums[i % CHAINS] = s.add(sums[i % CHAINS], y);
@@ -252,7 +253,7 @@ fn exp_rest<S: Simd>(s: S, rest: &mut [f32], max: f32, sum: &mut S::F32) {
         // SAFETY: `at + n` is at most the length.
         unsafe {
             let x = load_or_nothing(s, p.cast_const().add(at), n);
-            let [y] = math::exp_nonpositive(s, [s.sub(x, s.splat(max))]);
+            let y = s.apply::<ExpNonpositive>(s.sub(x, s.splat(max)));
             store(s, p.add(at), n, y);
             *sum = s.add(*sum, y);
         }

@@ -266,9 +266,33 @@ unsafe impl Bf16Dot for Avx512<true> {
     }
 
     #[inline(always)]
+    fn pair(self, first: __m512, second: __m512) -> __m512 {
+        // Sixteen of `first`, then as many of `second`: one of each by turns.
+        const BY_TURNS: [u32; LANES] = {
+            let mut lanes = [0; LANES];
+            let mut i = 0;
+            while i < LANES {
+                lanes[i] = (i | (LANES + i) << 16) as u32;
+                i += 1;
+            }
+            lanes
+        };
+        // SAFETY: the array has 64 bytes.
+        let by_turns = unsafe { _mm512_loadu_si512(BY_TURNS.as_ptr().cast()) };
+        isa!(_mm512_castsi512_ps(_mm512_permutexvar_epi16(by_turns, as_bits(_mm512_cvtne2ps_pbh(second, first)))))
+    }
+
+    #[inline(always)]
     fn dot(self, a: __m512, b: __m512, sum: __m512) -> __m512 {
         isa!(_mm512_dpbf16_ps(sum, as_halves(a), as_halves(b)))
     }
+}
+
+/// Thirty-two halves as the bits they are.
+#[inline(always)]
+const fn as_bits(a: __m512bh) -> __m512i {
+    // SAFETY: both types are 64 bytes of plain bits.
+    unsafe { core::mem::transmute(a) }
 }
 
 /// The same bits as thirty-two halves.

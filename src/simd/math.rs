@@ -89,6 +89,17 @@ pub(crate) fn exp_nonpositive<S: Simd, const N: usize>(s: S, x: [S::F32; N]) -> 
     each!(x[0]; N, i => s.scale2_down(sum[i], n[i]))
 }
 
+/// [`exp_nonpositive`] of one register, as a function of its own.
+pub(crate) struct ExpNonpositive;
+
+impl Function for ExpNonpositive {
+    #[inline(always)]
+    fn of<S: Simd>(s: S, x: S::F32) -> S::F32 {
+        let [y] = exp_nonpositive(s, [x]);
+        y
+    }
+}
+
 /// `2^r` for `|r| <= 1/2`; relative error 0.051 * 2^-24.
 const EXP2_COEFFICIENTS: [f32; 7] = [
     1.0,

@@ -243,6 +243,8 @@ pub(crate) unsafe trait Bf16Dot: Simd {
     unsafe fn splat_pair(self, p: *const bf16) -> Self::F32;
     /// In every lane the pair of `x` and 0.
     fn splat_half(self, x: bf16) -> Self::F32;
+    /// Pairs of two registers' numbers, rounded to nearest even; subnormal ones may become 0.
+    fn pair(self, first: Self::F32, second: Self::F32) -> Self::F32;
     /// `sum + a.0 * b.0 + a.1 * b.1`, lane by lane.
     fn dot(self, a: Self::F32, b: Self::F32, sum: Self::F32) -> Self::F32;
 }

@@ -47,20 +47,37 @@ fn append(cache: &mut Kv, k: &Strided, v: &Strided) {
     works(|error| unsafe { capi::kv_append(cache, &raw const k, &raw const v, error) });
 }
 
-fn attend(cache: &Kv, q: &Strided) -> Vec<u32> {
+/// What attention over the cache gives, and the logarithms of its sums; without these it gives the same.
+fn attend(cache: &Kv, q: &Strided) -> [Vec<u32>; 2] {
     let options = capi::AttentionOptions { kv_heads: KV_HEADS, flags: 1, ..options(HEADS, D) };
     // SAFETY: what the header asks for.
     let needed = size(|bytes, error| unsafe { capi::attention_scratch(null(), &raw const options, bytes, error) });
     let mut scratch = Bytes::new(needed, 5);
-    let mut out = Strided::unwritten(q.rows, HEADS * D, 1, 0);
-    let (q, to) = (mat(q), mat_mut(&mut out));
-    // SAFETY: what the header asks for.
-    works(|error| unsafe {
-        let scratch = start(&mut scratch);
-        capi::attention_cached(null(), &raw const options, &raw const q, cache, &raw const to, scratch, needed, error)
-    });
+    let unwritten = |cols| Strided::unwritten(q.rows, cols, 1, 0);
+    let (mut out, mut alone, mut lse) = (unwritten(HEADS * D), unwritten(HEADS * D), unwritten(HEADS));
+    let logarithms = mat_mut(&mut lse);
+    for (out, lse) in [(&mut out, &raw const logarithms), (&mut alone, null())] {
+        let (q, to) = (mat(q), mat_mut(out));
+        // SAFETY: what the header asks for.
+        works(|error| unsafe {
+            let room = start(&mut scratch);
+            capi::attention_cached(
+                null(),
+                &raw const options,
+                &raw const q,
+                cache,
+                &raw const to,
+                lse,
+                room,
+                needed,
+                error,
+            )
+        });
+    }
     out.assert_guards();
-    out.bits()
+    lse.assert_guards();
+    assert_eq!(out.bits(), alone.bits());
+    [out.bits(), lse.bits()]
 }
 
 /// A decoder's way through tokens, one or two at a time, beside the Rust API's.
@@ -84,9 +101,11 @@ where
         append(&mut cache, &k, &v);
         expected.append(k.view(), v.view()).unwrap();
         assert_eq!(cache.len, expected.len());
-        let mut out = Strided::unwritten(step, HEADS * D, 0, 0);
-        rust.attention_cached(&attention, q.view(), &expected, out.view_mut(), &mut scratch).unwrap();
-        assert_eq!(attend(&cache, &q), out.bits(), "{} after {done} tokens", E::DTYPE.name());
+        let unwritten = |cols| Strided::unwritten(step, cols, 0, 0);
+        let (mut out, mut lse) = (unwritten(HEADS * D), unwritten(HEADS));
+        let (to, logarithms) = (out.view_mut(), lse.view_mut());
+        rust.attention_cached_lse(&attention, q.view(), &expected, to, logarithms, &mut scratch).unwrap();
+        assert_eq!(attend(&cache, &q), [out.bits(), lse.bits()], "{} after {done} tokens", E::DTYPE.name());
         done += step;
     }
 }
@@ -113,7 +132,7 @@ fn the_newest_tokens_are_forgotten_by_a_shorter_length() {
     cache.len = 1;
     assert_eq!(attend(&cache, &q), one);
     (cache.first, cache.len) = (0, 0);
-    assert!(attend(&cache, &q).iter().all(|x| *x == 0), "an empty cache gives zeros");
+    assert!(attend(&cache, &q)[0].iter().all(|x| *x == 0), "an empty cache gives zeros");
 }
 
 #[test]
@@ -189,7 +208,7 @@ fn queries_that_do_not_fit_the_cache_are_refused() {
     let call = |options: capi::AttentionOptions, cache: Kv, to: capi::MatMut, len, error| {
         let (q, to) = (&raw const q, &raw const to);
         // SAFETY: what the header asks for, but for what is refused.
-        unsafe { capi::attention_cached(null(), &raw const options, q, &raw const cache, to, room, len, error) }
+        unsafe { capi::attention_cached(null(), &raw const options, q, &raw const cache, to, null(), room, len, error) }
     };
     use capi::AttentionOptions;
     fails(Status::Shape, "cache", |error| call(AttentionOptions { kv_heads: 1, ..good }, cache, to, 1 << 18, error));

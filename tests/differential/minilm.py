@@ -10,6 +10,7 @@ is left out. Needs numpy, scipy and tokenizers; with `--reference torch`, torch 
 
 import argparse
 import collections
+import itertools
 import json
 import math
 import pathlib
@@ -27,6 +28,8 @@ LIMIT = 1e-6
 MOST = 512
 # Tokens of a batch of the reference: its largest matrix has 1536 float64 for each.
 BATCH = 4096
+# Sentences between two lines of report.
+CHECKPOINT = 500
 
 
 def missing(error):
@@ -200,6 +203,42 @@ def batches(ids):
         yield from (indices[start : start + step] for start in range(0, len(indices), step))
 
 
+class Run:
+    """What has been compared so far."""
+
+    def __init__(self, args, tokenizer, reference):
+        self.args, self.tokenizer, self.reference = args, tokenizer, reference
+        self.start, self.ours = time.monotonic(), 0.0
+        self.lengths, self.compared, self.worst, self.worst_text = [], 0, 0.0, None
+
+    def compare(self, texts):
+        expected = [self.tokenizer.encode(text).ids for text in texts]
+        start = time.monotonic()
+        ids, vectors = embed(self.args.selfattn, self.args.model, texts, self.args.level)
+        self.ours += time.monotonic() - start
+        for text, got, ids_expected in zip(texts, ids, expected, strict=True):
+            assert got == ids_expected, f"ids of {text!r}: {got}, not {ids_expected}"
+        for indices in batches(expected):
+            truth = self.reference.vectors(np.array([expected[i] for i in indices]))
+            errors = np.abs(vectors[indices] - truth).max(axis=1)
+            # A NaN is no distance that could be compared.
+            assert np.isfinite(errors).all(), [texts[i] for i in indices]
+            self.compared += len(indices)
+            if errors.max() > self.worst:
+                self.worst, self.worst_text = float(errors.max()), texts[indices[int(errors.argmax())]]
+            if errors.max() > LIMIT:
+                sys.exit(f"off by {self.worst:.2e}, more than {LIMIT}: {self.worst_text!r}")
+        self.lengths += map(len, expected)
+
+    def report(self):
+        took = time.monotonic() - self.start
+        return (
+            f"{self.compared} sentences, {sum(self.lengths)} tokens, {min(self.lengths)} to {max(self.lengths)}: ids equal, "
+            f"vectors within {self.worst:.2e} of {self.args.reference} in float64 (limit {LIMIT}); "
+            f"{took:.0f} s, {self.ours:.0f} s of it selfattn"
+        )
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--count", type=int, default=200, help="sentences (default 200)")
@@ -214,38 +253,18 @@ def main():
     if not (args.model / "model.safetensors").exists():
         sys.exit(f"no model in {args.model}: python3 scripts/get_minilm.py")
 
-    start = time.monotonic()
     tokenizer = Tokenizer.from_file(str(args.model / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    texts = list(Sentences(tokenizer, args.seed).take(args.count))
-    expected = [tokenizer.encode(text).ids for text in texts]
-    lengths = [len(ids) for ids in expected]
-    assert max(lengths) == MOST and min(lengths) == 3, (min(lengths), max(lengths))
-    print(f"{len(texts)} sentences, {sum(lengths)} tokens, {min(lengths)} to {max(lengths)}: {time.monotonic() - start:.0f} s")
-
-    start = time.monotonic()
-    ids, vectors = embed(args.selfattn, args.model, texts, args.level)
-    for text, got, ids_expected in zip(texts, ids, expected, strict=True):
-        assert got == ids_expected, f"ids of {text!r}: {got}, not {ids_expected}"
-    print(f"ids are equal; selfattn took {time.monotonic() - start:.0f} s", flush=True)
-
-    start = time.monotonic()
     reference = {"numpy": Numpy, "torch": Torch}[args.reference](args.model)
-    compared, worst, worst_text = 0, 0.0, None
-    for indices in batches(expected):
-        truth = reference.vectors(np.array([expected[i] for i in indices]))
-        errors = np.abs(vectors[indices] - truth).max(axis=1)
-        # A NaN is no distance that could be compared.
-        assert np.isfinite(errors).all(), [texts[i] for i in indices]
-        compared += len(indices)
-        if errors.max() > worst:
-            worst, worst_text = float(errors.max()), texts[indices[int(errors.argmax())]]
-        if errors.max() > LIMIT:
-            sys.exit(f"off by {worst:.2e}, more than {LIMIT}: {worst_text!r}")
-    assert compared == args.count, f"{args.count - compared} were left out"
-    print(f"{compared} vectors within {worst:.2e} of {args.reference} in float64 (limit {LIMIT}): {time.monotonic() - start:.0f} s")
-    print(f"the largest distance: {worst_text[:80]!r}")
+    texts = Sentences(tokenizer, args.seed).take(args.count)
+    run = Run(args, tokenizer, reference)
+    while part := list(itertools.islice(texts, CHECKPOINT)):
+        run.compare(part)
+        print(run.report(), flush=True)
+    assert run.compared == args.count, f"{args.count - run.compared} were left out"
+    assert min(run.lengths) == 3 and max(run.lengths) == MOST, (min(run.lengths), max(run.lengths))
+    print(f"the largest distance: {run.worst_text[:80]!r}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 //! What can go wrong, and the exit code it ends with.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// Why the program stops early.
@@ -46,11 +46,11 @@ impl Failure {
     pub fn report(&self) -> ExitCode {
         match self {
             Self::Usage(message) => {
-                eprintln!("selfattn: {message}\nFor help: selfattn --help");
+                say(format_args!("selfattn: {message}\nFor help: selfattn --help"));
                 ExitCode::from(2)
             }
             Self::Failed(message) => {
-                eprintln!("selfattn: {message}");
+                say(format_args!("selfattn: {message}"));
                 ExitCode::FAILURE
             }
             Self::BrokenPipe => ExitCode::from(141),
@@ -78,4 +78,9 @@ pub fn reason(error: &io::Error) -> String {
         Some(end) => text[..end].to_owned(),
         None => text,
     }
+}
+
+/// A line on standard error. That nobody can read it is no reason to stop, nor to end differently.
+pub fn say(message: impl fmt::Display) {
+    let _ = writeln!(io::stderr(), "{message}");
 }

@@ -33,9 +33,14 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Args, Command};
+use error::Failure;
 
 fn main() -> ExitCode {
-    let result = match Args::parse().command {
+    let command = match Args::try_parse() {
+        Ok(args) => args.command,
+        Err(error) => return help(&error),
+    };
+    let result = match command {
         Command::Embed(args) => embed::run(&args),
         Command::Similar(args) => similar::run(&args),
         Command::Explain(args) => explain::run(&args),
@@ -46,5 +51,13 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
+    }
+}
+
+/// Prints the help that was asked for, or what is wrong with the arguments.
+fn help(message: &clap::Error) -> ExitCode {
+    match message.print() {
+        Err(error) if !message.use_stderr() => Failure::stdout(&error).report(),
+        _ => ExitCode::from(if message.use_stderr() { 2 } else { 0 }),
     }
 }

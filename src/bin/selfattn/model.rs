@@ -21,6 +21,8 @@ const TYPES: &str = "this program runs encoders of the types bert, distilbert, r
 const CONFIG: &str = "config.json";
 const TOKENIZER: &str = "tokenizer.json";
 const WEIGHTS: &str = "model.safetensors";
+/// By how much packed weights may be larger than the file.
+const ROUNDING: usize = 1 << 20;
 
 /// The three files of a model, read as far as needed to bind an encoder to them.
 pub struct Model {
@@ -72,7 +74,19 @@ impl Model {
         let labels = Labels::from_config(config);
         let config = EncoderConfig::from_json(config).map_err(|error| in_words(&dir.join(CONFIG), error))?;
         let tokenizer = Tokenizer::new(tokenizer, &dir.join(TOKENIZER), config.max_positions, length)?;
-        Ok(Self { name, config, tokenizer, labels, weights, weights_path: dir.join(WEIGHTS) })
+        Self { name, config, tokenizer, labels, weights, weights_path: dir.join(WEIGHTS) }.aligned()
+    }
+
+    /// With its weights copied to where they are aligned, if they are not where they are. A file that is refused is not copied.
+    fn aligned(mut self) -> Result<Self> {
+        if misalignment(self.weights.bytes()) != 0 {
+            let refused = match self.try_bind(&mut self.layers()) {
+                Ok(_) | Err((Error::Misaligned { .. }, _)) => None,
+                Err((_, failure)) => Some(failure),
+            };
+            self.weights = refused.map_or_else(|| Weights::copy(self.weights.bytes()), Err)?;
+        }
+        Ok(self)
     }
 
     /// Binds an encoder to the weights, prepacks them for `level`, and lends it to `work`.
@@ -81,8 +95,12 @@ impl Model {
         // Declared before the encoder that borrows it.
         let mut panels;
         let mut encoder = self.bind(&mut layers)?;
-        panels = vec![0; encoder.packed_bytes(level)?];
-        encoder.pack(level, &mut panels)?;
+        let bytes = encoder.packed_bytes(level)?;
+        // Panels of a matrix with one row are as wide as others: a model of odd shape runs from its file.
+        if bytes <= self.weights.bytes().len().saturating_add(ROUNDING) {
+            panels = zeros(bytes)?;
+            encoder.pack(level, &mut panels)?;
+        }
         work(&encoder)
     }
 
@@ -124,13 +142,22 @@ impl Model {
     }
 
     fn bind<'s, 'w>(&'w self, layers: &'s mut [Layer<'w>]) -> Result<Encoder<'s, 'w>> {
-        let tensors = SafeTensors::new(self.weights.bytes()).map_err(|error| in_words(&self.weights_path, error))?;
+        self.try_bind(layers).map_err(|(_, failure)| failure)
+    }
+
+    /// The encoder; or what is wrong, and what to say about it.
+    fn try_bind<'s, 'w>(
+        &'w self,
+        layers: &'s mut [Layer<'w>],
+    ) -> std::result::Result<Encoder<'s, 'w>, (Error, Failure)> {
+        let path = &self.weights_path;
+        let tensors = SafeTensors::new(self.weights.bytes()).map_err(|error| (error, in_words(path, error)))?;
         Encoder::bind(&self.config, &tensors, layers).map_err(|error| match error {
             Error::UnknownTensor { index } => {
                 let name = tensors.tensors().nth(index).map_or_else(String::new, |tensor| tensor.name().to_string());
-                misfit(&self.weights_path, &format!("the model has no place for its tensor `{name}`"))
+                (error, misfit(path, &format!("the model has no place for its tensor `{name}`")))
             }
-            _ => in_words(&self.weights_path, error),
+            _ => (error, in_words(path, error)),
         })
     }
 }
@@ -193,15 +220,15 @@ impl Weights {
         // this one relies on weight files being written once and then only read.
         #[expect(unsafe_code, reason = "mapping a file is unsafe by nature, and reading 90 MB at each start is slow")]
         let map = unsafe { Mmap::map(&file) }.map_err(|error| cannot_open(path, &error))?;
-        Ok(if misalignment(&map) == 0 { Self::Mapped(map) } else { Self::copy(&map) })
+        Ok(Self::Mapped(map))
     }
 
-    fn copy(file: &[u8]) -> Self {
-        let mut copy = vec![0; file.len() + 2 * DATA_ALIGN];
+    fn copy(file: &[u8]) -> Result<Self> {
+        let mut copy = zeros(file.len() + 2 * DATA_ALIGN)?;
         let start = copy.as_ptr().align_offset(DATA_ALIGN) + DATA_ALIGN - misalignment(file);
         let place = start..start + file.len();
         copy[place.clone()].copy_from_slice(file);
-        Self::Copied(copy, place)
+        Ok(Self::Copied(copy, place))
     }
 
     fn bytes(&self) -> &[u8] {
@@ -211,6 +238,13 @@ impl Weights {
             Self::Copied(copy, place) => &copy[place.clone()],
         }
     }
+}
+
+fn zeros(bytes: usize) -> Result<Vec<u8>> {
+    let mut memory = Vec::new();
+    memory.try_reserve_exact(bytes).map_err(|_| Error::Memory { bytes })?;
+    memory.resize(bytes, 0);
+    Ok(memory)
 }
 
 /// How far the data is from being aligned, in a file that itself is: its header has a length of its own.

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::error::say;
+
 /// Work that takes less needs no bar.
 const PATIENCE: Duration = Duration::from_millis(800);
 /// Notices of one kind that are printed before they are only counted.
@@ -58,7 +60,7 @@ impl Progress {
 
     fn say(&self, count: u64, notice: impl FnOnce() -> String) {
         if count <= NOTICES {
-            self.bar.suspend(|| eprintln!("{}", notice()));
+            self.bar.suspend(|| say(notice()));
         }
     }
 
@@ -67,7 +69,7 @@ impl Progress {
         self.bar.finish_and_clear();
         for (count, what) in [(self.cut, "were cut"), (self.unknown, "have unknown words")] {
             if count > NOTICES {
-                eprintln!("selfattn: {count} texts {what} in all");
+                say(format_args!("selfattn: {count} texts {what} in all"));
             }
         }
     }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::args::SimilarArgs;
 use crate::embed::{Embedded, embed, for_each_chunk};
-use crate::error::{Failure, Result};
+use crate::error::{Failure, Result, say};
 use crate::input::Source;
 use crate::output::{print, print_json};
 use crate::run::with_runner;
@@ -35,11 +35,11 @@ pub fn run(args: &SimilarArgs) -> Result<()> {
     let best = with_runner(&args.model, &args.machine, &args.length, |model, runner| {
         let query = model.tokenizer.encode(&args.query, "the query")?;
         if let Some(from) = query.cut_from {
-            eprintln!("{}", model.tokenizer.notice("the query", from));
+            say(model.tokenizer.notice("the query", from));
         }
         let unknown = model.tokenizer.unknown_words(&args.query, &query);
         if !unknown.is_empty() {
-            eprintln!("{}", model.tokenizer.notice_unknown("the query", &unknown));
+            say(model.tokenizer.notice_unknown("the query", &unknown));
         }
         let query = embed(runner, &[query])?;
         let mut best = Best { limit: args.k.get(), matches: Vec::new() };

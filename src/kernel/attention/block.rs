@@ -76,12 +76,22 @@ pub(crate) trait Products<S: Simd> {
     unsafe fn finish(block: &Block<'_, S>, inverse: &[S::F32]);
 }
 
+/// How the products of a block are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Few queries: [`Rows`](super::rows::Rows).
+    Rows,
+    /// [`Lanes`](super::lanes::Lanes).
+    Lanes,
+    /// bf16, at a level that multiplies pairs of it: [`Dots`](super::dots::Dots).
+    Dots,
+}
+
 /// Pairs of a query and a head, and the keys they see. The pointers are valid over the sizes.
 #[derive(Clone)]
 pub(crate) struct Queries<'a> {
     pub level: Level,
-    /// Whether they are so few that the products go [row by row](super::rows::Rows).
-    pub few: bool,
+    pub way: Way,
     pub head: Head<'a>,
     pub pairs: Range<usize>,
     pub sight: Sight,

@@ -226,7 +226,7 @@ unsafe fn turn_square<S: Simd, E: Load>(
 }
 
 #[inline(always)]
-unsafe fn clear_output<S: Simd>(block: &Block<'_, S>) {
+pub(super) unsafe fn clear_output<S: Simd>(block: &Block<'_, S>) {
     for line in 0..block.head.heads.dv {
         for j in 0..block.sight.registers() {
             // SAFETY: the output has `dv` lines.
@@ -236,7 +236,7 @@ unsafe fn clear_output<S: Simd>(block: &Block<'_, S>) {
 }
 
 #[inline(always)]
-unsafe fn rescale<S: Simd>(block: &Block<'_, S>, j: usize, factor: S::F32) {
+pub(super) unsafe fn rescale<S: Simd>(block: &Block<'_, S>, j: usize, factor: S::F32) {
     for line in 0..block.head.heads.dv {
         // SAFETY: the output has `dv` lines.
         unsafe {
@@ -248,7 +248,7 @@ unsafe fn rescale<S: Simd>(block: &Block<'_, S>, j: usize, factor: S::F32) {
 
 /// Divides by the sums and turns the output back into rows.
 #[inline(always)]
-unsafe fn turn_output<S: Simd>(block: &Block<'_, S>, inverse: &[S::F32]) {
+pub(super) unsafe fn turn_output<S: Simd>(block: &Block<'_, S>, inverse: &[S::F32]) {
     let (s, dv) = (block.s, block.head.heads.dv);
     if S::SMALL {
         // SAFETY: as below.

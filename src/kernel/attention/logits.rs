@@ -1,7 +1,8 @@
 //! The options of attention: what is done to scores before the softmax (softcap, bias, ALiBi, masks), and what masks mean
 //! for values. Lanes are queries, lines are keys.
 
-use super::block::{Block, MAX, PLACE, Products, Queries, SLOPE, SUM};
+use super::block::{Block, MAX, PLACE, Products, Queries, SLOPE, SUM, Way};
+use super::dots::Dots;
 use super::head::{Slab, for_each_operand};
 use super::lanes::Lanes;
 use super::place::{Segment, signed};
@@ -11,7 +12,7 @@ use crate::kernel::map::{load, registers};
 use crate::kernel::pack::transpose_block;
 use crate::kernel::softmax::finite_max;
 use crate::simd::math::{Exp2Bounded, Tanh};
-use crate::simd::{MAX_LANES, Op, Simd};
+use crate::simd::{Bf16Dot, DotOp, MAX_LANES, Op, Simd};
 
 /// What a block of queries asks of the options about a segment whose first line of scores is given.
 #[derive(Clone, Copy)]
@@ -33,7 +34,11 @@ pub(crate) type Options = unsafe fn(&Queries<'_>, &Segment, usize, Ask) -> bool;
 /// # Safety
 /// As for `Block::run`; the segment is one of the block's, whose lines have been written.
 pub(crate) unsafe fn options(queries: &Queries<'_>, segment: &Segment, line: usize, ask: Ask) -> bool {
-    queries.level.dispatch(Asked { queries, segment, line, ask })
+    let asked = Asked { queries, segment, line, ask };
+    if queries.way == Way::Dots && matches!(ask, Ask::AccumulateSeen) {
+        return queries.level.dispatch_dot(asked).unwrap_or_default();
+    }
+    queries.level.dispatch(asked)
 }
 
 struct Asked<'q, 'a> {
@@ -53,18 +58,23 @@ impl Op for Asked<'_, '_> {
             match self.ask {
                 Ask::IsHidden => return block.is_hidden(self.segment),
                 Ask::Adjust => block.adjust(self.segment, self.line),
-                Ask::AccumulateSeen if block.values_are_finite(self.segment) => return false,
-                Ask::AccumulateSeen => {
-                    block.exponentials_or_masked(self.segment, self.line);
-                    if !S::SMALL && block.few {
-                        Rows::accumulate_masked(&block, self.segment, self.line);
-                    } else {
-                        Lanes::accumulate_masked(&block, self.segment, self.line);
-                    }
+                Ask::AccumulateSeen if !S::SMALL && block.way == Way::Rows => {
+                    return block.accumulate_seen::<Rows>(self.segment, self.line);
                 }
+                Ask::AccumulateSeen => return block.accumulate_seen::<Lanes>(self.segment, self.line),
             }
         }
         true
+    }
+}
+
+impl DotOp for Asked<'_, '_> {
+    type Out = bool;
+    #[inline(always)]
+    fn run<S: Bf16Dot>(self, s: S) -> bool {
+        let block = Block::new(s, self.queries.clone());
+        // SAFETY: as for `options`, its only caller, which asks only this.
+        unsafe { block.accumulate_seen::<Dots>(self.segment, self.line) }
     }
 }
 
@@ -98,6 +108,19 @@ impl<S: Simd> Block<'_, S> {
                 self.limits(segment, line);
             }
         }
+    }
+
+    #[inline(always)]
+    unsafe fn accumulate_seen<P: Products<S>>(&self, segment: &Segment, line: usize) -> bool {
+        // SAFETY: the segment's lines have been written.
+        unsafe {
+            if self.values_are_finite(segment) {
+                return false;
+            }
+            self.exponentials_or_masked(segment, line);
+            P::accumulate_masked(self, segment, line);
+        }
+        true
     }
 
     #[inline(always)]

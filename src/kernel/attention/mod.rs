@@ -1,6 +1,7 @@
 //! Attention over heads and sequences: how they divide into blocks of queries, and the blocks among threads.
 
 pub(crate) mod block;
+mod dots;
 pub(crate) mod head;
 mod lanes;
 pub(crate) mod logits;
@@ -11,7 +12,8 @@ pub(crate) mod weights;
 
 use core::ops::Range;
 
-use self::block::{Block, Buffers, Queries, STATE};
+use self::block::{Block, Buffers, Queries, STATE, Way};
+use self::dots::{Dots, are_bf16};
 use self::head::{Head, Problem, Results, Span};
 use self::lanes::Lanes;
 use self::place::Sight;
@@ -19,7 +21,7 @@ use self::rows::{Partial, Rows, most_pairs, rows_len};
 use crate::engine::{Engine, div_ceil, div_rem};
 use crate::kernel::Shared;
 use crate::scratch::{self, some};
-use crate::simd::{Level, Op, Simd};
+use crate::simd::{Bf16Dot, DotOp, Level, Op, Simd};
 
 /// Buffers: queries, scores, output, state and what is fetched, of each task; and partial results.
 pub(crate) const BUFFERS: usize = 6;
@@ -170,16 +172,23 @@ impl<'a> Work<'a> {
         let (kv, block) = div_rem(item, blocks);
         let pairs = block * width..self.pairs(span).min((block + 1) * width);
         let head = self.problem.head(span, kv, &self.results);
-        Pairs::new(self.level, self.is_few(span), head, pairs, (self.keys, self.memory.buffers(task)))
+        let way = match self.level.has_bf16_dot() && are_bf16([&head.q, &head.k, &head.v]) {
+            _ if self.is_few(span) => Way::Rows,
+            true => Way::Dots,
+            false => Way::Lanes,
+        };
+        Pairs::new(self.level, way, head, pairs, (self.keys, self.memory.buffers(task)))
     }
 
     fn run(&self, task: usize, span: &Span, item: usize) {
         let pairs = self.pairs_of(task, span, item);
-        if self.is_few(span) {
-            let parts = 0..parts(span.keys.len(), self.keys).len();
-            self.level.dispatch(Few { pairs, parts, seen: self.memory.partial(task) });
-        } else {
-            self.level.dispatch(pairs);
+        match pairs.0.way {
+            Way::Rows => {
+                let parts = 0..parts(span.keys.len(), self.keys).len();
+                self.level.dispatch(Few { pairs, parts, seen: self.memory.partial(task) });
+            }
+            Way::Lanes => self.level.dispatch(pairs),
+            Way::Dots => self.level.dispatch_dot(pairs).unwrap_or_default(),
         }
     }
 
@@ -213,10 +222,10 @@ struct Pairs<'a>(Queries<'a>);
 
 impl<'a> Pairs<'a> {
     /// With the keys to a block, and the task's memory.
-    fn new(level: Level, few: bool, head: Head<'a>, pairs: Range<usize>, (keys, buffers): (usize, Buffers)) -> Self {
+    fn new(level: Level, way: Way, head: Head<'a>, pairs: Range<usize>, (keys, buffers): (usize, Buffers)) -> Self {
         let lanes = level.lanes();
         let sight = Sight::new(&head.limits, &pairs, head.heads.group(), lanes, head.n_k);
-        Self(Queries { level, few, width: sight.registers() * lanes, head, pairs, sight, keys, buffers })
+        Self(Queries { level, way, width: sight.registers() * lanes, head, pairs, sight, keys, buffers })
     }
 
     #[inline(always)]
@@ -234,6 +243,15 @@ impl Op for Pairs<'_> {
     }
 }
 
+impl DotOp for Pairs<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Bf16Dot>(self, s: S) {
+        // SAFETY: see the type, and `attention`; the operands are bf16.
+        unsafe { self.block(s).run::<Dots>() }
+    }
+}
+
 /// A block of at most [`most_pairs`] pairs, over some parts of its keys, each merged with those before it.
 struct Few<'a> {
     pairs: Pairs<'a>,
@@ -246,6 +264,9 @@ impl Op for Few<'_> {
     type Out = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        if !rows::exist::<S>() {
+            return;
+        }
         let block = self.pairs.block(s);
         let seen = block.sight.keys();
         let all = parts(block.head.n_k, block.keys);
@@ -278,6 +299,9 @@ impl Op for Join<'_> {
     type Out = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        if !rows::exist::<S>() {
+            return;
+        }
         let block = self.pairs.block(s);
         // SAFETY: see `Pairs`, and `attention`; each part has left its result.
         unsafe {

@@ -96,7 +96,8 @@ impl Sight {
         (seeing, whole)
     }
 
-    /// The segments of these keys in order, at most `chunk` keys being looked at together.
+    /// The segments of these keys in order, at most `chunk` keys being looked at together, up to a multiple of it: so where
+    /// segments meet does not depend on where they begin.
     #[inline(always)]
     pub fn segments(&self, keys: Range<usize>, chunk: usize) -> Segments<'_> {
         Segments { sight: self, left: keys, chunk }
@@ -124,7 +125,7 @@ impl Iterator for Segments<'_> {
         }
         while left.start < left.end {
             let start = left.start;
-            let mut end = left.end.min(start + *chunk);
+            let mut end = left.end.min(start + *chunk - div_rem(start, *chunk).1);
             let (registers, whole) = sight.of(&(start..end));
             while end < left.end {
                 let next = left.end.min(end + *chunk);

@@ -31,6 +31,12 @@ const LINE: usize = 64;
 /// Products row by row.
 pub(crate) struct Rows;
 
+/// Whether the level ever takes this way: where it does not, there is to be no code for it.
+#[inline(always)]
+pub(crate) const fn exist<S: Simd>() -> bool {
+    !S::SMALL
+}
+
 /// The most pairs of a query and a head for which rows are faster than lanes: those of half a register.
 pub(crate) const fn most_pairs(lanes: usize) -> usize {
     lanes / 2

@@ -9,7 +9,7 @@ use super::Pairs;
 use super::block::{Block, CHUNK, MAX, Products, STEP, SUM, reciprocal};
 use super::lanes::Lanes;
 use super::place::Segment;
-use super::rows::Rows;
+use super::rows::{self, Rows};
 use crate::kernel::map::{self, load};
 use crate::kernel::pack::transpose_block;
 use crate::kernel::softmax::finite_max;
@@ -33,7 +33,7 @@ impl Op for Given<'_> {
         let block = self.pairs.block(s);
         // SAFETY: see `Pairs`; there is a logarithm for each query and head.
         unsafe {
-            if has_rows::<S>() && self.few {
+            if rows::exist::<S>() && self.few {
                 block.start::<Rows>(false)
             } else {
                 block.start::<Lanes>(false)
@@ -68,7 +68,7 @@ impl Op for Weigh<'_> {
         for keys in block.head.blocks(self.keys, block.keys) {
             // SAFETY: see `Pairs`; no other task writes there.
             unsafe {
-                if has_rows::<S>() && self.few {
+                if rows::exist::<S>() && self.few {
                     block.weigh::<Rows>(&keys)
                 } else {
                     block.weigh::<Lanes>(&keys)
@@ -80,12 +80,6 @@ impl Op for Weigh<'_> {
             }
         }
     }
-}
-
-/// Whether the level ever takes the way of few queries: where it does not, that is not linked.
-#[inline(always)]
-fn has_rows<S: Simd>() -> bool {
-    S::NV * S::LANES > 4
 }
 
 impl<S: Simd> Block<'_, S> {

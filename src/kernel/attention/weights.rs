@@ -3,6 +3,7 @@
 
 use core::ops::Range;
 
+use super::block::Way;
 use super::head::{Head, Heads, Problem, Results, Span};
 use super::place::Sight;
 use super::rows::{Partial, most_pairs};
@@ -250,7 +251,8 @@ impl<'a> Group<'a> {
     fn block(&self, work: &Work<'_>, task: usize, block: usize) -> Pairs<'_> {
         let head = Head { heads: &self.heads, ..self.head };
         let memory = (work.choice.keys, work.memory.buffers(task));
-        Pairs::new(work.level, self.few, head, self.pairs(work, block), memory)
+        let way = if self.few { Way::Rows } else { Way::Lanes };
+        Pairs::new(work.level, way, head, self.pairs(work, block), memory)
     }
 
     /// Calls `each` with a row of weights for each pair of a block, as far as its place sees these keys.

@@ -56,6 +56,9 @@ impl Engine<'_> {
     /// `n_k x (kv_heads * value_dim)`, `out` is `n_q x (heads * value_dim)`; `q`, `k` and `v` are f32, f16 or bf16, each as it
     /// likes.
     ///
+    /// If all three are bf16, the level `avx512bf16` multiplies them by the CPU's dot product of pairs, unless there are few
+    /// queries: weights are rounded to bf16 before they multiply the values, and subnormal numbers count as 0.
+    ///
     /// # Errors
     /// [`Error::Shape`] names the argument that does not fit, [`Error::Value`] an option out of its domain,
     /// [`Error::Scratch`] too little scratch.
@@ -131,7 +134,7 @@ impl Engine<'_> {
         self.attend_lse(attention, q.into(), cache.stored_for(attention)?, out, lse, scratch)
     }
 
-    /// [`Engine::attention_cached`] over what a cache of so many heads stores.
+    /// [`Engine::attention_cached`], or with `lse` [`Engine::attention_cached_lse`], over what a cache of so many heads stores.
     #[cfg(feature = "capi")]
     pub(crate) fn attention_stored(
         &self,
@@ -139,10 +142,14 @@ impl Engine<'_> {
         q: Matrix<'_>,
         (heads, stored): (usize, Stored<'_>),
         out: MatMut<'_>,
+        lse: Option<MatMut<'_>>,
         scratch: &mut [u8],
     ) -> Result<()> {
         attention.check_cache(heads)?;
-        self.attend(attention, q, stored, out, None, scratch)
+        match lse {
+            Some(lse) => self.attend_lse(attention, q, stored, out, lse, scratch),
+            None => self.attend(attention, q, stored, out, None, scratch),
+        }
     }
 
     fn attend_lse(

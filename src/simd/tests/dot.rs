@@ -76,6 +76,36 @@ every_dot! {
 }
 
 every_dot! {
+    /// As the crate `half` rounds; what is subnormal may become 0.
+    fn pairs_are_rounded_to_nearest_even<S>(s) {
+        let mut random = Random::new();
+        for _ in 0..20_000 {
+            let mut numbers = || (0..S::LANES).map(|_| f32::from_bits(random.bits() as u32)).collect::<Vec<_>>();
+            let (first, second) = (numbers(), numbers());
+            let pairs = s.pair(set(s, &first), set(s, &second));
+            for (got, numbers) in [(s.first_of_pairs(pairs), &first), (s.second_of_pairs(pairs), &second)] {
+                for (got, &x) in get(s, got).into_iter().zip(numbers) {
+                    let expected = bf16::from_f32(x).to_f32();
+                    let same = got.to_bits() == expected.to_bits() || got.is_nan() && x.is_nan();
+                    let flushed = got == 0.0 && x.abs() <= f32::MIN_POSITIVE;
+                    assert!(same || flushed, "{x:e} became {got:e}, not {expected:e}");
+                }
+            }
+        }
+        let halves: Vec<f32> = (0..=u16::MAX).map(|bits| bf16::from_bits(bits).to_f32()).collect();
+        for halves in halves.chunks_exact(2 * S::LANES) {
+            let (first, second) = halves.split_at(S::LANES);
+            let pairs = s.pair(set(s, first), set(s, second));
+            let rounded = [get(s, s.first_of_pairs(pairs)), get(s, s.second_of_pairs(pairs))].concat();
+            for (got, &x) in rounded.into_iter().zip(halves) {
+                let same = got.to_bits() == x.to_bits() || got.is_nan() && x.is_nan();
+                assert!(same || got == 0.0 && x.is_subnormal(), "{x:e} became {got:e}");
+            }
+        }
+    }
+}
+
+every_dot! {
     /// Integers of eight bits: every product and sum is exact.
     fn dot_of_integers_is_exact<S>(s) {
         let mut random = Random::new();

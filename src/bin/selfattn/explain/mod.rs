@@ -18,7 +18,7 @@ use selfattn::MatRef;
 use selfattn::block::Runner;
 
 use crate::args::ExplainArgs;
-use crate::error::{Failure, Result};
+use crate::error::{Failure, Result, say};
 use crate::input;
 use crate::model::Model;
 use crate::output::{print, print_json};
@@ -69,7 +69,7 @@ fn explain(
     let shown = shown(args, model)?;
     let tokens = model.tokenizer.encode(text, "the text")?;
     if let Some(from) = tokens.cut_from {
-        eprintln!("{}", model.tokenizer.notice("the text", from));
+        say(model.tokenizer.notice("the text", from));
     }
     let words = words::words(text, &tokens);
     if words.is_empty() {

@@ -1,9 +1,11 @@
 //! Vectors out: as JSON lines or as a NumPy array, to standard output or to a file that appears only when complete.
 
+mod interrupt;
 mod npy;
+mod stdout;
 mod whole_file;
 
-use std::io::{self, BufWriter, Stdout, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 use serde::Serialize;
@@ -11,11 +13,12 @@ use serde::Serialize;
 use crate::args::Format;
 use crate::error::{Failure, Result};
 use npy::NpyWriter;
+use stdout::StandardOutput;
 pub use whole_file::WholeFile;
 
 /// Where vectors go, and how.
 pub enum Sink {
-    JsonToStdout(BufWriter<Stdout>),
+    JsonToStdout(StandardOutput),
     JsonToFile(WholeFile),
     Npy(NpyWriter),
 }
@@ -30,7 +33,7 @@ struct Line<'a> {
 impl Sink {
     pub fn open(format: Format, out: Option<&Path>, width: usize) -> Result<Self> {
         match (format, out) {
-            (Format::Jsonl, None) => Ok(Self::JsonToStdout(BufWriter::new(io::stdout()))),
+            (Format::Jsonl, None) => Ok(Self::JsonToStdout(StandardOutput::default())),
             (Format::Jsonl, Some(path)) => Ok(Self::JsonToFile(WholeFile::create(path)?)),
             (Format::Npy, Some(path)) => Ok(Self::Npy(NpyWriter::create(path, width)?)),
             (Format::Npy, None) => Err(npy_needs_file()),
@@ -40,8 +43,10 @@ impl Sink {
     pub fn write(&mut self, text: &str, ids: &[u32], embedding: &[f32]) -> Result<()> {
         let line = Line { text, ids, embedding };
         match self {
-            Self::JsonToStdout(out) => json_line(out, &line).map_err(|error| Failure::stdout(&error)),
-            Self::JsonToFile(file) => json_line(file, &line).map_err(|error| file.failure(&error)),
+            Self::JsonToStdout(out) => out.line(|out| json(out, &line)),
+            Self::JsonToFile(file) => {
+                json(&mut *file, &line).and_then(|()| file.write_all(b"\n")).map_err(|error| file.failure(&error))
+            }
             Self::Npy(npy) => npy.write(embedding),
         }
     }
@@ -49,7 +54,7 @@ impl Sink {
     /// Hands on what is held back, so that a reader of a pipe sees it.
     pub fn flush(&mut self) -> Result<()> {
         match self {
-            Self::JsonToStdout(out) => out.flush().map_err(|error| Failure::stdout(&error)),
+            Self::JsonToStdout(out) => out.flush(),
             Self::JsonToFile(_) | Self::Npy(_) => Ok(()),
         }
     }
@@ -57,7 +62,7 @@ impl Sink {
     /// Completes the output. A file gets its name only now.
     pub fn finish(self) -> Result<()> {
         match self {
-            Self::JsonToStdout(mut out) => out.flush().map_err(|error| Failure::stdout(&error)),
+            Self::JsonToStdout(mut out) => out.flush(),
             Self::JsonToFile(file) => file.commit(),
             Self::Npy(npy) => npy.finish(),
         }
@@ -80,33 +85,27 @@ pub fn npy_needs_file() -> Failure {
     Failure::usage("--format npy needs --out FILE")
 }
 
-fn json_line(out: &mut impl Write, line: &Line<'_>) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, line)?;
-    out.write_all(b"\n")
+fn json(out: impl Write, value: &impl Serialize) -> io::Result<()> {
+    Ok(serde_json::to_writer(out, value)?)
 }
 
 /// One JSON value on standard output, laid out for reading.
 pub fn print_json(value: &impl Serialize) -> Result<()> {
-    let mut out = BufWriter::new(io::stdout());
-    serde_json::to_writer_pretty(&mut out, value)
-        .map_err(io::Error::from)
-        .and_then(|()| out.write_all(b"\n"))
-        .and_then(|()| out.flush())
-        .map_err(|error| Failure::stdout(&error))
+    let mut out = StandardOutput::default();
+    out.line(|out| Ok(serde_json::to_writer_pretty(out, value)?))?;
+    out.flush()
 }
 
 /// JSON values on standard output, one a line.
 pub fn print_json_lines(values: &[impl Serialize]) -> Result<()> {
-    let mut out = BufWriter::new(io::stdout());
-    let mut line = |value| {
-        serde_json::to_writer(&mut out, value)?;
-        out.write_all(b"\n")
-    };
-    values.iter().try_for_each(&mut line).and_then(|()| out.flush()).map_err(|error| Failure::stdout(&error))
+    let mut out = StandardOutput::default();
+    values.iter().try_for_each(|value| out.line(|out| json(out, value)))?;
+    out.flush()
 }
 
-/// Text on standard output.
+/// Lines of text on standard output.
 pub fn print(text: &str) -> Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| Failure::stdout(&error))
+    let mut out = StandardOutput::default();
+    out.lines(text);
+    out.flush()
 }

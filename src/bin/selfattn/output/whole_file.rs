@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+use super::interrupt;
 use crate::error::{Failure, Result, reason};
 
 /// A file in the making. Dropped without [`commit`](Self::commit), it leaves no trace.
@@ -114,60 +115,4 @@ impl Seek for WholeFile {
             Inner::Direct(_) => Err(io::ErrorKind::NotSeekable.into()),
         }
     }
-}
-
-/// Ctrl-C and `kill` end the program without running destructors: a thread waits for them and removes the temporary
-/// files first.
-#[cfg(unix)]
-mod interrupt {
-    use std::io;
-    use std::path::{Path, PathBuf};
-    use std::sync::{Mutex, MutexGuard, Once, PoisonError};
-
-    use signal_hook::consts::{SIGINT, SIGTERM};
-    use signal_hook::iterator::Signals;
-
-    static TEMPORARY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
-    static THREAD: Once = Once::new();
-
-    fn temporary() -> MutexGuard<'static, Vec<PathBuf>> {
-        TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub fn remove_when_interrupted(path: &Path) -> io::Result<()> {
-        temporary().push(path.to_owned());
-        let mut result = Ok(());
-        THREAD.call_once(|| result = wait_for_signals());
-        result
-    }
-
-    pub fn is_in_place(path: &Path) {
-        temporary().retain(|other| other != path);
-    }
-
-    fn wait_for_signals() -> io::Result<()> {
-        let mut signals = Signals::new([SIGINT, SIGTERM])?;
-        std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-            for signal in &mut signals {
-                // Held to the end: no new file may appear between the removal and the end of the process.
-                let paths = temporary();
-                for path in &*paths {
-                    // Nothing more can be done about a file that does not go.
-                    let _ = std::fs::remove_file(path);
-                }
-                // As if there were no handler: the shell sees a program ended by this signal.
-                let _ = signal_hook::low_level::emulate_default_handler(signal);
-            }
-        })?;
-        Ok(())
-    }
-}
-
-#[cfg(not(unix))]
-mod interrupt {
-    pub fn remove_when_interrupted(_: &std::path::Path) -> std::io::Result<()> {
-        Ok(())
-    }
-
-    pub fn is_in_place(_: &std::path::Path) {}
 }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub use heatmap::HeatMap;
 pub use roofline::{Point, Roofline};
 
-use crate::error::{Failure, Result};
+use crate::error::{Failure, Result, say};
 use crate::output::WholeFile;
 
 /// How a picture is written.
@@ -56,7 +56,7 @@ impl Output {
         self.file.write_all(bytes).map_err(|error| self.file.failure(&error))?;
         self.file.commit()?;
         let size = bytes.len().div_ceil(1000);
-        eprintln!("selfattn: wrote {} ({size} kB)", self.path.display());
+        say(format_args!("selfattn: wrote {} ({size} kB)", self.path.display()));
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use selfattn::block::Batch;
 
 use crate::args::ProfileArgs;
-use crate::error::{Failure, Result};
+use crate::error::{Failure, Result, say};
 use crate::input::whole;
 use crate::machine::Roofs;
 use crate::model::Model;
@@ -31,7 +31,7 @@ pub fn run(args: &ProfileArgs) -> Result<()> {
     let model = Model::open(&args.model, &args.length)?;
     let tokens = model.tokenizer.encode(&text, "the text")?;
     if let Some(from) = tokens.cut_from {
-        eprintln!("{}", model.tokenizer.notice("the text", from));
+        say(model.tokenizer.notice("the text", from));
     }
     let lengths = [tokens.ids().len()];
     let batch = Batch::new(tokens.ids(), &lengths)?;

@@ -1,0 +1,291 @@
+//! The products of attention where queries, keys and values are bf16 and the CPU multiplies those in pairs: two steps in one
+//! instruction.
+//!
+//! Keys are read in place, two numbers of a row at a time, and the queries are turned into a panel of such pairs. Values are
+//! multiplied two keys at a time, an even one and the next, whichever keys a query sees: two rows of them are interleaved, and as
+//! many lines of weights rounded to bf16. The factor of the logits is not a number that bf16 has: its power of two goes into the queries, where it is exact, and what is left of it
+//! into the scores.
+
+use core::marker::PhantomData;
+use core::ops::Range;
+
+use half::bf16;
+
+use super::block::{Block, Products};
+use super::head::Operand;
+use super::lanes::{clear_output, columns, rescale, turn_output};
+use super::place::Segment;
+use crate::kernel::Strided;
+use crate::kernel::block::Block as Tiles;
+use crate::kernel::map::{load, registers, store};
+use crate::kernel::output::Output;
+use crate::kernel::pack::transpose_block;
+use crate::kernel::tile::{Ahead, Dot, Lines};
+use crate::simd::{Bf16Dot, MAX_LANES};
+
+/// Products of bf16 pairs, sums in f32.
+pub(crate) struct Dots;
+
+impl<S: Bf16Dot> Products<S> for Dots {
+    #[inline(always)]
+    unsafe fn start(block: &Block<'_, S>) {
+        // SAFETY: as for `Block::run`, here and in all that follows.
+        unsafe {
+            turn_queries(block);
+            clear_output(block);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn scores(block: &Block<'_, S>, segment: &Segment, line: usize) {
+        let size = [segment.keys.len(), block.head.heads.d];
+        let to = block.at(block.buffers.scores, line, segment.registers.start);
+        let (_, factor) = split(block.factor());
+        // SAFETY: the keys exist, and the panel has a line for each pair of their numbers.
+        unsafe {
+            let k = rows(block.head.k).at(block.head.ring.row(segment.keys.start), 0);
+            multiply(block, segment, size, k, block.buffers.queries, to, false);
+            for j in segment.registers.clone() {
+                for i in line..line + segment.keys.len() {
+                    let x = block.load(block.buffers.scores, i, j);
+                    block.store(block.buffers.scores, i, j, block.s.mul(x, block.s.splat(factor)));
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn accumulate(block: &Block<'_, S>, segment: &Segment, line: usize) {
+        let steps = before(segment) + segment.keys.len();
+        let p = block.at(block.buffers.scores, line, 0);
+        // SAFETY: the values exist, and the segment's lines have been written.
+        unsafe {
+            pair_weights(block, segment, line);
+            for columns in parts_of_values(block) {
+                let v = pair_values(block, segment, &columns);
+                let to = block.at(block.buffers.output, columns.start, segment.registers.start);
+                multiply(block, segment, [columns.len(), steps], v, p, to, true);
+            }
+        }
+    }
+
+    /// The same terms in the same order: a weight of 0 times a value that is not finite would not be 0, times one that is, it is.
+    #[inline(always)]
+    unsafe fn accumulate_masked(block: &Block<'_, S>, segment: &Segment, line: usize) {
+        let s = block.s;
+        for columns in parts_of_values(block) {
+            // SAFETY: the values exist, and the segment's lines have been written.
+            unsafe {
+                let v = pair_values(block, segment, &columns);
+                for (row, column) in columns.enumerate() {
+                    for j in segment.registers.clone() {
+                        let mut sum = block.load(block.buffers.output, column, j);
+                        for pair in 0..pairs(segment) {
+                            let [p, q] = weights(block, segment, line, pair, j);
+                            let v = s.splat_pair(v.at(row, 2 * pair).ptr);
+                            let v = [seen(block, p, s.first_of_pairs(v)), seen(block, q, s.second_of_pairs(v))];
+                            let weights = s.pair(seen(block, p, p), seen(block, q, q));
+                            sum = s.dot(s.pair(v[0], v[1]), weights, sum);
+                        }
+                        block.store(block.buffers.output, column, j, sum);
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn rescale(block: &Block<'_, S>, j: usize, factor: S::F32) {
+        // SAFETY: as for `Block::run`.
+        unsafe { rescale(block, j, factor) }
+    }
+
+    #[inline(always)]
+    unsafe fn finish(block: &Block<'_, S>, inverse: &[S::F32]) {
+        // SAFETY: as for `Block::run`.
+        unsafe { turn_output(block, inverse) }
+    }
+}
+
+/// Whether a block's operands are for [`Dots`].
+pub(super) fn are_bf16(operands: [&Operand; 3]) -> bool {
+    operands.into_iter().all(|operand| matches!(operand, Operand::Bf16(_)))
+}
+
+/// The rows of an operand that [is bf16](are_bf16).
+#[inline(always)]
+fn rows(operand: Operand) -> Strided<bf16> {
+    match operand {
+        Operand::Bf16(rows) => rows,
+        Operand::F32(_) | Operand::F16(_) => {
+            debug_assert!(false, "chosen only where all operands are bf16");
+            Strided { ptr: core::ptr::null(), row: 0, col: 0 }
+        }
+    }
+}
+
+/// A power of two and a number from 1 up to 2, or all of it in the latter if it has no such power.
+#[inline(always)]
+fn split(factor: f32) -> (f32, f32) {
+    let power = if factor.is_normal() { f32::from_bits(factor.to_bits() & 0x7F80_0000) } else { 1.0 };
+    (power, factor / power)
+}
+
+/// `size[0]` rows of `a`, `size[1]` long, times the pairs of a panel over the segment's registers, to lines of the result.
+#[inline(always)]
+unsafe fn multiply<S: Bf16Dot>(
+    block: &Block<'_, S>,
+    segment: &Segment,
+    size: [usize; 2],
+    a: Strided<bf16>,
+    panel: *mut f32,
+    to: *mut f32,
+    add: bool,
+) {
+    let registers = segment.registers.len();
+    let ptr = block.at(panel, 0, segment.registers.start).cast_const().cast();
+    block.s.call_dot(Tiles::<Dot> {
+        size: [size[0], registers * S::LANES],
+        steps: size[1],
+        registers,
+        panels: 1,
+        a,
+        b: Lines { ptr, step: block.width, panel: 0 },
+        ahead: Ahead::none(),
+        c: Output::plain(to, block.width),
+        add,
+        kind: PhantomData,
+    });
+}
+
+/// Turns the queries, times the power of two of the factor, into a panel of pairs; lanes without a query are zero.
+#[inline(always)]
+unsafe fn turn_queries<S: Bf16Dot>(block: &Block<'_, S>) {
+    let (s, d) = (block.s, block.head.heads.d);
+    let power = s.splat(split(block.factor()).0);
+    let mut square = [0.0_f32; MAX_LANES * MAX_LANES];
+    for j in 0..block.sight.registers() {
+        let lanes = (block.pairs.len() - j * S::LANES).min(S::LANES);
+        for p in (0..d).step_by(2 * S::LANES) {
+            let columns = (d - p).min(2 * S::LANES);
+            // SAFETY: the queries exist, and the panel has a line for each pair of their numbers.
+            unsafe {
+                for lane in 0..lanes {
+                    let (query, head) = block.pair(j * S::LANES + lane);
+                    let pairs = load_pairs(s, rows(block.head.q).at(query, head * d + p).ptr, columns);
+                    let (first, second) = (s.first_of_pairs(pairs), s.second_of_pairs(pairs));
+                    let scaled = s.pair(s.mul(first, power), s.mul(second, power));
+                    s.store(square.as_mut_ptr().add(lane * S::LANES), scaled);
+                }
+                let to = block.at(block.buffers.queries, p / 2, j);
+                transpose_block(s, square.as_ptr(), S::LANES, [lanes, columns.div_ceil(2)], to, block.width);
+            }
+        }
+    }
+}
+
+/// `count` numbers, at most two registers' lanes, as pairs; behind them zeros.
+#[inline(always)]
+unsafe fn load_pairs<S: Bf16Dot>(s: S, from: *const bf16, count: usize) -> S::F32 {
+    let mut some = [bf16::ZERO; 2 * MAX_LANES];
+    // SAFETY: as many are readable.
+    unsafe {
+        if count == 2 * S::LANES {
+            return s.load_pairs(from);
+        }
+        core::ptr::copy_nonoverlapping(from, some.as_mut_ptr(), count);
+        s.load_pairs(some.as_ptr())
+    }
+}
+
+/// 1 if the segment begins with the second of a pair of keys.
+#[inline(always)]
+fn before(segment: &Segment) -> usize {
+    segment.keys.start % 2
+}
+
+/// Pairs of keys that have one in the segment.
+#[inline(always)]
+fn pairs(segment: &Segment) -> usize {
+    (before(segment) + segment.keys.len()).div_ceil(2)
+}
+
+/// The keys of a pair, counted from the segment's first; `None` for one that is not in it.
+#[inline(always)]
+fn keys_of(segment: &Segment, pair: usize) -> [Option<usize>; 2] {
+    let first = (2 * pair).checked_sub(before(segment));
+    let second = 2 * pair + 1 - before(segment);
+    [first, if second < segment.keys.len() { Some(second) } else { None }]
+}
+
+/// The two lines of weights of a pair of keys, 0 for one that is not in the segment.
+#[inline(always)]
+unsafe fn weights<S: Bf16Dot>(
+    block: &Block<'_, S>,
+    segment: &Segment,
+    line: usize,
+    pair: usize,
+    j: usize,
+) -> [S::F32; 2] {
+    let mut weights = [block.s.splat(0.0); 2];
+    for (weight, key) in weights.iter_mut().zip(keys_of(segment, pair)) {
+        if let Some(key) = key {
+            // SAFETY: the segment's lines have been written.
+            *weight = unsafe { block.load(block.buffers.scores, line + key, j) };
+        }
+    }
+    weights
+}
+
+/// `x` where the weight `p` is not masked, elsewhere 0.
+#[inline(always)]
+fn seen<S: Bf16Dot>(block: &Block<'_, S>, p: S::F32, x: S::F32) -> S::F32 {
+    block.s.select(block.is_masked(p), block.s.splat(0.0), x)
+}
+
+/// Makes pairs of the segment's weights, in place: half as many lines, and perhaps one more.
+#[inline(always)]
+unsafe fn pair_weights<S: Bf16Dot>(block: &Block<'_, S>, segment: &Segment, line: usize) {
+    for j in segment.registers.clone() {
+        for pair in 0..pairs(segment) {
+            // SAFETY: the segment's lines have been written; none is overwritten that is yet to be read.
+            unsafe {
+                let [first, second] = weights(block, segment, line, pair, j);
+                block.store(block.buffers.scores, line + pair, j, block.s.pair(first, second));
+            }
+        }
+    }
+}
+
+/// The columns of the values that are interleaved together: pairs of all keys of a block fit into `fetched`. If their number is
+/// even, so is the first one's, and no pair is half empty.
+#[inline(always)]
+fn parts_of_values<S: Bf16Dot>(block: &Block<'_, S>) -> impl Iterator<Item = Range<usize>> + use<S> {
+    let dv = block.head.heads.dv;
+    let columns = columns(S::MR) * if block.keys.is_multiple_of(2) { 2 } else { 1 };
+    (0..dv).step_by(columns).map(move |j| j..dv.min(j + columns))
+}
+
+/// Some columns of the segment's values, a row each, whose pairs are of two keys.
+#[inline(always)]
+unsafe fn pair_values<S: Bf16Dot>(block: &Block<'_, S>, segment: &Segment, columns: &Range<usize>) -> Strided<bf16> {
+    let s = block.s;
+    let (width, to) = (columns.len(), block.buffers.fetched);
+    // SAFETY: the values exist, and there is room for their pairs.
+    unsafe {
+        let v = rows(block.head.v).at(block.head.ring.row(segment.keys.start), columns.start);
+        for pair in 0..pairs(segment) {
+            let keys = keys_of(segment, pair);
+            for (at, count) in registers::<S>(width) {
+                let mut values = [s.splat(0.0); 2];
+                for (value, key) in values.iter_mut().zip(keys) {
+                    if let Some(key) = key {
+                        *value = load(s, v.at(key, at).ptr, count);
+                    }
+                }
+                store(s, to.add(pair * width + at), count, s.pair(values[0], values[1]));
+            }
+        }
+    }
+    Strided { ptr: to.cast_const().cast(), row: 2, col: width }
+}
