@@ -55,7 +55,7 @@ impl RayonPool {
         let cores = || std::thread::available_parallelism().map_or(1, core::num::NonZero::get);
         let threads = if threads == 0 { cores() } else { threads };
         // rayon takes 0 for "one for each core"; a single thread never calls its worker.
-        let workers = rayon::ThreadPoolBuilder::new().num_threads((threads - 1).max(1)).build()?;
+        let workers = rayon::ThreadPoolBuilder::new().num_threads(threads.saturating_sub(1).max(1)).build()?;
         Ok(Self { workers, threads })
     }
 }
@@ -177,10 +177,15 @@ pub(crate) const fn div_rem(x: usize, by: usize) -> (usize, usize) {
 #[inline(always)]
 pub(crate) const fn div_ceil(x: usize, by: usize) -> usize {
     let (quotient, rest) = div_rem(x, by);
-    quotient + (rest > 0) as usize
+    // Where there is a rest, the quotient is at most half of `usize::MAX`.
+    quotient.wrapping_add((rest > 0) as usize)
 }
 
 /// The `part`-th of `parts` contiguous pieces of `0..items`, whose lengths differ by at most one.
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "no index is above `items`; to saturate takes 126 bytes of firmware a caller"
+)]
 pub(crate) fn part_of(items: usize, part: usize, parts: usize) -> Range<usize> {
     let (base, longer) = div_rem(items, parts);
     let start = part * base + part.min(longer);

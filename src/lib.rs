@@ -41,6 +41,22 @@
 #![no_std]
 #![deny(unsafe_code, missing_docs)]
 #![warn(clippy::undocumented_unsafe_blocks, clippy::missing_errors_doc)]
+// No panic. What depends on input is checked and becomes an `Error`; where a sum is known to fit, it saturates, and a comment
+// says why it fits.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::arithmetic_side_effects,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::todo,
+        clippy::unimplemented,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
@@ -58,6 +74,11 @@ mod element;
 mod engine;
 mod error;
 #[allow(unsafe_code)]
+#[allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "pointers and registers, of sizes checked at the door"
+)]
 mod kernel;
 pub mod lecture;
 mod ops;
@@ -69,6 +90,7 @@ pub mod roof;
 #[allow(unsafe_code)]
 mod scratch;
 #[allow(unsafe_code)]
+#[allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, reason = "registers are arrays of constant length")]
 mod simd;
 mod view;
 pub mod weights;

@@ -6,6 +6,10 @@ use crate::error::{Error, Result};
 
 /// Every buffer starts on a cache line: a vector load then never straddles two.
 const ALIGN: usize = 64;
+/// What aligning memory costs at most.
+const SLACK: usize = ALIGN - 1;
+/// No object is larger than `isize::MAX` bytes, with what aligning it costs.
+const MOST: usize = isize::MAX as usize - ALIGN;
 
 /// `?` on options, for functions that also run at compile time, where the operator is not to be had.
 macro_rules! some {
@@ -29,10 +33,11 @@ pub(crate) const fn len_or_max(bytes: Option<usize>) -> usize {
 
 /// The lengths of one task's buffers, for each of `threads`; `None` on overflow.
 pub(crate) const fn for_threads<const N: usize>(lens: Option<[usize; N]>, threads: usize) -> Option<[usize; N]> {
-    let (mut lens, mut i) = (some!(lens), 0);
-    while i < N {
-        lens[i] = some!(lens[i].checked_mul(threads));
-        i += 1;
+    let mut lens = some!(lens);
+    let mut rest = lens.as_mut_slice();
+    while let [len, others @ ..] = rest {
+        *len = some!(len.checked_mul(threads));
+        rest = others;
     }
     Some(lens)
 }
@@ -42,10 +47,10 @@ const OVERFLOW: Error = Error::Overflow { arg: "scratch" };
 /// Bytes of scratch that hold `N` buffers of the given numbers of floats, whatever the alignment of the memory; `None` on
 /// overflow.
 pub(crate) const fn checked_bytes<const N: usize>(lens: [usize; N]) -> Option<usize> {
-    let (mut sum, mut i) = (0, 0);
-    while i < N {
-        sum = some!(checked_add::<f32>(sum, lens[i]));
-        i += 1;
+    let (mut sum, mut rest) = (0, lens.as_slice());
+    while let [len, others @ ..] = rest {
+        sum = some!(checked_add::<f32>(sum, *len));
+        rest = others;
     }
     Some(with_slack(sum))
 }
@@ -89,7 +94,7 @@ pub(crate) fn split_and<const N: usize>(
     if got < needed {
         return Err(Error::Scratch { needed, got });
     }
-    let (memory, rest) = memory.split_at_mut_checked(got - rest).ok_or(OVERFLOW)?;
+    let (memory, rest) = memory.split_at_mut_checked(got.saturating_sub(rest)).ok_or(OVERFLOW)?;
     Ok((split(memory, lens)?, rest))
 }
 
@@ -101,13 +106,12 @@ pub(crate) fn add<E: Element>(sum: usize, len: usize) -> Result<usize> {
 const fn checked_add<E: Element>(sum: usize, len: usize) -> Option<usize> {
     let bytes = some!(len.checked_mul(size_of::<E>()));
     let sum = some!(some!(bytes.checked_next_multiple_of(ALIGN)).checked_add(sum));
-    // `with_slack` must not overflow, and no object is larger than `isize::MAX` bytes.
-    if sum <= isize::MAX as usize - ALIGN { Some(sum) } else { None }
+    if sum <= MOST { Some(sum) } else { None }
 }
 
-/// `sum` bytes and what aligning the first of them may cost. Nothing costs nothing.
+/// `sum` bytes and what aligning the first of them may cost. Nothing costs nothing. Sums are at most [`MOST`]: this one does not wrap.
 pub(crate) const fn with_slack(sum: usize) -> usize {
-    if sum == 0 { 0 } else { sum + ALIGN - 1 }
+    if sum == 0 { 0 } else { sum.wrapping_add(SLACK) }
 }
 
 /// Hands out aligned pieces of the caller's bytes, one after the other.

@@ -13,6 +13,18 @@ pub(crate) fn span(arg: &'static str, rows: usize, cols: usize, stride: usize) -
     last.checked_mul(stride).and_then(|start| start.checked_add(cols)).ok_or(Error::Overflow { arg })
 }
 
+/// `len` indices from `start` on. Where the end does not fit in `usize` it is before the start, and `get` and all else that
+/// checks a range refuse it.
+pub(crate) const fn range(start: usize, len: usize) -> Range<usize> {
+    start..start.wrapping_add(len)
+}
+
+/// Where row `i` of a view starts. `check` has seen that the last row's end fits; only the place behind it, which no row is read
+/// from, may wrap, and only where elements have no size.
+const fn start_of(i: usize, stride: usize) -> usize {
+    i.wrapping_mul(stride)
+}
+
 fn check(arg: &'static str, len: usize, rows: usize, cols: usize, stride: usize) -> Result<()> {
     if stride < cols {
         return Err(Error::Shape { arg, expected: cols, got: stride });
@@ -77,8 +89,7 @@ impl<'a, E> MatRef<'a, E> {
         if i >= self.rows {
             return &[];
         }
-        let start = i * self.stride;
-        self.data.get(start..start + self.cols).unwrap_or_default()
+        self.data.get(range(start_of(i, self.stride), self.cols)).unwrap_or_default()
     }
 
     /// The rows in order.
@@ -93,7 +104,7 @@ impl<'a, E> MatRef<'a, E> {
     /// [`Error::Shape`] if the range is reversed or goes past the last row.
     pub fn rows_range(&self, range: Range<usize>) -> Result<Self> {
         let rows = within("rows", &range, self.rows)?;
-        let data = self.data.get(range.start * self.stride..).unwrap_or_default();
+        let data = self.data.get(start_of(range.start, self.stride)..).unwrap_or_default();
         Ok(Self { data, rows, ..*self })
     }
 
@@ -159,8 +170,7 @@ impl<'a, E> MatMut<'a, E> {
         if i >= self.rows {
             return &mut [];
         }
-        let start = i * self.stride;
-        self.data.get_mut(start..start + self.cols).unwrap_or_default()
+        self.data.get_mut(range(start_of(i, self.stride), self.cols)).unwrap_or_default()
     }
 
     /// The same matrix, for reading.
@@ -179,7 +189,7 @@ impl<'a, E> MatMut<'a, E> {
     /// As [`MatRef::rows_range`].
     pub fn rows_range(self, range: Range<usize>) -> Result<Self> {
         let rows = within("rows", &range, self.rows)?;
-        let data = self.data.get_mut(range.start * self.stride..).unwrap_or_default();
+        let data = self.data.get_mut(start_of(range.start, self.stride)..).unwrap_or_default();
         Ok(Self { data, rows, ..self })
     }
 
@@ -199,10 +209,10 @@ impl<'a, E> MatMut<'a, E> {
 }
 
 pub(crate) fn within(arg: &'static str, range: &Range<usize>, len: usize) -> Result<usize> {
-    if range.start > range.end || range.end > len {
-        return Err(Error::Shape { arg, expected: len, got: range.end });
+    match range.end.checked_sub(range.start) {
+        Some(count) if range.end <= len => Ok(count),
+        _ => Err(Error::Shape { arg, expected: len, got: range.end }),
     }
-    Ok(range.end - range.start)
 }
 
 /// A read-only matrix of any storage type, as weight files have them. A vector is a matrix of one row.

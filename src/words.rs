@@ -49,9 +49,9 @@ impl Words for usize {
 /// A number in digits.
 pub(crate) fn decimal(mut number: u64, digits: &mut [u8; DIGITS]) -> &str {
     let mut start = DIGITS;
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + (number % 10) as u8;
-        (number, start) = (number / 10, start - 1);
+    for (i, digit) in digits.iter_mut().enumerate().rev() {
+        *digit = b'0' | (number % 10) as u8;
+        (number, start) = (number / 10, i);
         if number == 0 {
             break;
         }

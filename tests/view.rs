@@ -83,6 +83,16 @@ fn a_row_that_does_not_exist_is_empty() {
     assert_eq!(data, [1.0, 2.0, 3.0, 9.0, 5.0]);
 }
 
+/// Elements without a size: the only ones of which a row may start farther than `usize` counts.
+#[test]
+fn no_rows_behind_the_last_one_are_a_view_whatever_the_stride() {
+    let mut nothing = [(); usize::MAX];
+    let view = MatRef::with_stride(&nothing, 2, 0, usize::MAX).unwrap();
+    assert_eq!(view.rows_range(2..2).map(|view| view.rows()), Ok(0));
+    let view = MatMut::with_stride(&mut nothing, 2, 0, usize::MAX).unwrap();
+    assert_eq!(view.rows_range(2..2).map(|view| view.rows()), Ok(0));
+}
+
 #[test]
 fn rows_of_any_storage_type_are_read_as_f32() {
     let data = [1.0, 0.5, -2.0, 65504.0].map(f16::from_f32);

@@ -63,12 +63,14 @@ impl<'a> Batch<'a> {
 
     /// The first sequences that together have at most `tokens` tokens (but at least one sequence), and the rest.
     pub(crate) fn split(&self, tokens: usize) -> (Self, Self) {
-        let (mut ids, mut count) = (0, 0);
-        for len in self.lengths {
-            if count > 0 && ids + len > tokens {
+        let (mut ids, mut count) = (0_usize, 0_usize);
+        for &len in self.lengths {
+            // All lengths together are the number of ids, and none is 0: no sum wraps.
+            let more = ids.wrapping_add(len);
+            if count > 0 && more > tokens {
                 break;
             }
-            (ids, count) = (ids + len, count + 1);
+            (ids, count) = (more, count.wrapping_add(1));
         }
         let types = self.type_ids.map(|types| split(types, ids));
         let ((head, tail), (first, rest)) = (split(self.ids, ids), split(self.lengths, count));

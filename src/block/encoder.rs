@@ -4,6 +4,7 @@ use crate::block::batch::Batch;
 use crate::block::layer::Layer;
 use crate::block::linear::{Named, Norm, Source, Tensors};
 use crate::error::{Error, Result};
+use crate::profile::product;
 use crate::scratch::{Arena, with_slack};
 use crate::simd::Level;
 use crate::view::Matrix;
@@ -130,13 +131,15 @@ impl<'s, 'w> Encoder<'s, 'w> {
     }
 
     /// Floating-point operations of a forward pass over `batch`: those of the linear layers and of attention's two
-    /// products, a multiply-add counted as two.
+    /// products, a multiply-add counted as two; `u64::MAX` if there are more.
     pub fn flops(&self, batch: &Batch<'_>) -> u64 {
         let linears = self.layers.iter().flat_map(Layer::linears);
-        let weights: u64 = linears.map(|linear| linear.weights.n() as u64 * linear.weights.k() as u64).sum();
-        let pairs: u64 = batch.lengths().iter().map(|&len| (len as u64).pow(2)).sum();
-        let attention = 2 * self.layers.len() as u64 * self.config.hidden_size as u64;
-        2 * (weights * batch.ids().len() as u64 + attention * pairs)
+        let weights =
+            linears.map(|linear| product([linear.weights.n(), linear.weights.k()])).fold(0, u64::saturating_add);
+        let pairs = batch.lengths().iter().map(|&len| product([len, len])).fold(0, u64::saturating_add);
+        let linear = weights.saturating_mul(product([2, batch.ids().len()]));
+        let attention = pairs.saturating_mul(product([4, self.layers.len(), self.config.hidden_size]));
+        linear.saturating_add(attention)
     }
 }
 

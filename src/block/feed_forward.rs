@@ -42,7 +42,7 @@ impl<'w> FeedForward<'w> {
         }
         let mut start = 0;
         while start < tokens {
-            let rows = start..tokens.min(start + together);
+            let rows = start..tokens.min(start.saturating_add(together));
             let (x, out) = (x.rows_range(rows.clone())?, out.reborrow().rows_range(rows.clone())?);
             let mut inner = MatMut::new(wide, rows.len(), width)?;
             self.intermediate.run(x, Then { activation, residual: None }, inner.reborrow(), work)?;

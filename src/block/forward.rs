@@ -18,7 +18,7 @@ use crate::ops::weights::Weights;
 use crate::profile::Work;
 use crate::scratch::{self, some};
 use crate::simd::Level;
-use crate::view::{MatMut, MatRef};
+use crate::view::{MatMut, MatRef, range};
 use crate::weights::EncoderConfig;
 
 /// What can be seen of one layer at work: the projections that attention is about to use.
@@ -66,12 +66,11 @@ impl Plan {
         let mut scratch = some!(scratch::checked_bytes(some!(head)));
         let linears = [(hidden, hidden), (inner, hidden), (hidden, inner)];
         let types = Types { a: Dtype::F32, b: Dtype::F32, plain };
-        let mut i = 0;
-        while i < linears.len() {
-            let (n, k) = linears[i];
+        let mut rest = linears.as_slice();
+        while let &[(n, k), ref others @ ..] = rest {
             let lens = scratch::for_threads(memory_lens(level, Size { m: tokens, k, n }, types), threads);
             scratch = max(scratch, some!(scratch::checked_bytes(some!(lens))));
-            i += 1;
+            rest = others;
         }
         let states = some!(tokens.checked_mul(hidden));
         let projections = some!(states.checked_mul(SelfAttention::WIDTH));
@@ -156,10 +155,10 @@ impl Encoder<'_, '_> {
             return Err(Error::Scratch { needed, got: scratch });
         }
         while fits < most {
-            let tokens = most - (most - fits) / 2;
+            let tokens = most.saturating_sub(most.saturating_sub(fits) / 2);
             match self.plan(engine, tokens) {
                 Ok((larger, bytes)) if bytes <= scratch => (fits, plan) = (tokens, larger),
-                _ => most = tokens - 1,
+                _ => most = tokens.saturating_sub(1),
             }
         }
         Ok((fits, plan))
@@ -212,7 +211,7 @@ impl Encoder<'_, '_> {
         same("hidden", batch.ids().len(), hidden.rows())?;
         same("hidden", self.config.hidden_size, hidden.cols())?;
         self.groups(engine, batch, scratch, |group, _, mut buffers| {
-            let rows = group.start..group.start + group.batch.ids().len();
+            let rows = range(group.start, group.batch.ids().len());
             let x = hidden.reborrow().rows_range(rows)?;
             self.run(&group, x, &mut buffers, probe)
         })
@@ -231,8 +230,9 @@ impl Encoder<'_, '_> {
             let mut x = MatMut::new(hidden, group.batch.ids().len(), self.config.hidden_size)?;
             self.run(&group, x.reborrow(), &mut buffers, &mut |_| ())?;
             let lengths = group.batch.lengths();
-            let mut out = out.reborrow().rows_range(done..done + lengths.len())?;
-            done += lengths.len();
+            let rows = range(done, lengths.len());
+            done = rows.end;
+            let mut out = out.reborrow().rows_range(rows)?;
             engine.mean_pool(x.as_ref(), lengths, out.reborrow())?;
             engine.normalize(out);
             Ok(())
@@ -258,7 +258,7 @@ impl Encoder<'_, '_> {
             let (group, others) = rest.split(tokens);
             let (hidden, buffers) = plan.split(*engine, scratch)?;
             work(Group { batch: group, start }, hidden, buffers)?;
-            (rest, start) = (others, start + group.ids().len());
+            (rest, start) = (others, range(start, group.ids().len()).end);
         }
         Ok(())
     }
@@ -282,7 +282,7 @@ impl Encoder<'_, '_> {
         self.embeddings.norm.run(sum.as_ref(), eps, x.reborrow(), work)?;
         for (i, layer) in self.layers.iter().enumerate() {
             let probe = |[q, k, v]: Projected<'_>| {
-                probe(Probe { layer: i, tokens: group.start..group.start + tokens, q, k, v });
+                probe(Probe { layer: i, tokens: range(group.start, tokens), q, k, v });
             };
             let work = &mut *work.scope(|| Work::layer(i, [tokens, hidden]));
             layer.attention.run(&attention, x.as_ref(), sum.reborrow(), wide, work, probe)?;
@@ -296,9 +296,9 @@ impl Encoder<'_, '_> {
     /// The sum of each token's word, position and type vectors.
     fn embed_tokens(&self, engine: &Engine<'_>, batch: &Batch<'_>, mut out: MatMut<'_>) {
         let tables = &self.embeddings;
-        let shape = [batch.ids().len(), self.config.hidden_size, 2 + usize::from(tables.token_types.is_some())];
+        let shape = [batch.ids().len(), self.config.hidden_size, if tables.token_types.is_some() { 3 } else { 2 }];
         let span = engine.span(|| Work::embed(shape, tables.words.dtype()));
-        let positions = batch.lengths().iter().flat_map(|&len| 0..len);
+        let positions = batch.lengths().iter().flat_map(|&len| range(self.config.position_offset, len));
         for (i, (&id, position)) in batch.ids().iter().zip(positions).enumerate() {
             let row = out.row_mut(i);
             span.engine().put_row(&tables.words, id as usize, false, row);
@@ -306,7 +306,7 @@ impl Encoder<'_, '_> {
                 let type_id = batch.type_ids().and_then(|types| types.get(i)).map_or(0, |&id| id);
                 span.engine().put_row(types, type_id as usize, true, row);
             }
-            span.engine().put_row(&tables.positions, self.config.position_offset + position, true, row);
+            span.engine().put_row(&tables.positions, position, true, row);
         }
     }
 }

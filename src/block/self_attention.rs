@@ -4,7 +4,7 @@ use crate::block::linear::{Linear, Source, Tensors, Then, Workspace};
 use crate::error::{Error, Result};
 use crate::ops::attention::Attention;
 use crate::profile::Work;
-use crate::view::{MatMut, MatRef};
+use crate::view::{MatMut, MatRef, range};
 use crate::weights::Part;
 
 /// `concat(heads) Wo^T + bo + x`, each head attending with its columns of the projections of `x`.
@@ -18,6 +18,16 @@ pub(crate) struct SelfAttention<'w> {
 
 /// Queries, keys and values of all heads, `tokens x hidden` each.
 pub(crate) type Projected<'a> = [MatRef<'a>; 3];
+
+/// So many states, of a token or of all of them.
+#[inline(always)]
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "`WIDTH` states of all tokens fit in `usize`: the scratch was measured by them"
+)]
+const fn times(count: usize, states: usize) -> usize {
+    count * states
+}
 
 impl<'w> SelfAttention<'w> {
     pub fn bind<S: Source<'w>>(tensors: &Tensors<'_, S>, hidden: usize) -> Result<Self> {
@@ -45,16 +55,16 @@ impl<'w> SelfAttention<'w> {
     ) -> Result<()> {
         let (tokens, hidden) = (x.rows(), x.cols());
         let work = &mut *work.scope(|| Work::self_attention([tokens, hidden]));
-        let got = wide.len();
-        let expected = Self::WIDTH * tokens * hidden;
-        let parts = wide.split_at_mut_checked((Self::WIDTH - 1) * tokens * hidden);
+        let (states, got) = (times(tokens, hidden), wide.len());
+        let expected = times(Self::WIDTH, states);
+        let parts = wide.split_at_mut_checked(times(3, states));
         let (projected, context) = parts.ok_or(Error::Shape { arg: "wide", expected, got })?;
-        let mut projected = MatMut::new(projected, tokens, 3 * hidden)?;
+        let mut projected = MatMut::new(projected, tokens, times(3, hidden))?;
         for (i, layer) in [&self.query, &self.key, &self.value].into_iter().enumerate() {
-            let third = projected.reborrow().cols_range(i * hidden..(i + 1) * hidden)?;
+            let third = projected.reborrow().cols_range(range(times(i, hidden), hidden))?;
             layer.run(x, Then::default(), third, work)?;
         }
-        let third = |i: usize| projected.as_ref().cols_range(i * hidden..(i + 1) * hidden);
+        let third = |i: usize| projected.as_ref().cols_range(range(times(i, hidden), hidden));
         let (q, k, v) = (third(0)?, third(1)?, third(2)?);
         probe([q, k, v]);
         let mut context = MatMut::new(context, tokens, hidden)?;

@@ -8,14 +8,6 @@
 //! Of every function: a pointer that is not null points to what the header says, as long as the length beside it, and no other
 //! thread writes to it meanwhile.
 
-#![deny(
-    clippy::arithmetic_side_effects,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    clippy::undocumented_unsafe_blocks
-)]
 #![allow(missing_docs, clippy::missing_safety_doc, reason = "the header documents them")]
 
 #[macro_use]

@@ -77,7 +77,6 @@ pub(super) unsafe fn write<T: Sized>(to: *mut T, value: &T, size: usize) {
 }
 
 #[cfg(test)]
-#[allow(clippy::panic, reason = "tests may")]
 mod tests {
     use super::*;
 

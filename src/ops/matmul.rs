@@ -103,8 +103,9 @@ fn product_of(shape: [usize; 3], a: Dtype, weights: &Weights<'_>, epilogue: &Epi
         Weights::Plain(_) => Operation::Matmul,
         Weights::Packed(_) => Operation::MatmulPacked,
     };
-    let residual = epilogue.residual.map_or(0, |residual| residual.rows() * residual.cols());
-    Work::matmul(operation, shape, [a, weights.dtype()], epilogue.bias.map_or(0, <[f32]>::len) + residual)
+    let residual = epilogue.residual.map_or(0, |residual| residual.rows().saturating_mul(residual.cols()));
+    let floats = epilogue.bias.map_or(0, <[f32]>::len).saturating_add(residual);
+    Work::matmul(operation, shape, [a, weights.dtype()], floats)
 }
 
 fn gemv_of(weights: &Plain<'_>) -> Work {

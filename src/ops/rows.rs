@@ -132,8 +132,6 @@ pub(crate) fn dot_f64(a: &[f32], b: &[f32]) -> f64 {
 
 /// All ids are below `vocab`.
 pub(crate) fn check_ids(ids: &[u32], vocab: usize) -> Result<()> {
-    match ids.iter().position(|&id| id as usize >= vocab) {
-        Some(index) => Err(Error::Token { index, id: ids[index], vocab }),
-        None => Ok(()),
-    }
+    let Some(index) = ids.iter().position(|&id| id as usize >= vocab) else { return Ok(()) };
+    Err(Error::Token { index, id: ids.get(index).copied().unwrap_or_default(), vocab })
 }

@@ -48,4 +48,4 @@ pub use span::Span;
 #[cfg(feature = "tracing")]
 pub use tracing::Tracing;
 pub use work::Operation;
-pub(crate) use work::Work;
+pub(crate) use work::{Work, product};

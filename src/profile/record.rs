@@ -71,9 +71,9 @@ impl Record {
         let words = rest.each_ref().map(|word| word.load(Ordering::Relaxed));
         let [layer, thread, parent, m, k, n, d, numbers @ ..] = words;
         let index = |x: u32| (x != NONE).then_some(x as usize);
-        let long = |i: usize| match numbers.get(2 * i..2 * i + 2) {
-            Some(&[low, high]) => u64::from(high) << 32 | u64::from(low),
-            _ => 0,
+        let long = |i: usize| {
+            let words = numbers.as_chunks().0.get(i);
+            words.map_or(0, |&[low, high]| u64::from(high) << 32 | u64::from(low))
         };
         Some(Span {
             operation,
@@ -100,7 +100,7 @@ fn short(x: usize) -> u32 {
 /// Operation, level and types in a word that is not 0.
 fn head_of(span: &Span) -> u32 {
     let [a, b, c] = span.types.map(code);
-    (span.operation as u32 + 1) | u32::from(span.level.code()) << 8 | (a | b << 2 | c << 4) << 16
+    (span.operation as u32).saturating_add(1) | u32::from(span.level.code()) << 8 | (a | b << 2 | c << 4) << 16
 }
 
 fn parts(head: u32) -> [u32; 3] {

@@ -127,7 +127,8 @@ const SOFTMAX: u64 = 5;
 /// Sum, deviation, its square added up (2), scale, weight and bias (2).
 const LAYER_NORM: u64 = 7;
 
-fn product<const N: usize>(factors: [usize; N]) -> u64 {
+/// A product, or the largest number.
+pub fn product<const N: usize>(factors: [usize; N]) -> u64 {
     factors.iter().fold(1, |product, &factor| product.saturating_mul(factor as u64))
 }
 
@@ -173,7 +174,7 @@ impl Work {
         Self {
             types: [Some(a), Some(b), None],
             flops: product([2, m, k, n]),
-            read: sides.saturating_add(epilogue as u64 * F32),
+            read: sides.saturating_add(product([epilogue]).saturating_mul(F32)),
             written: product([m, n]).saturating_mul(F32),
             ..Self::of(operation, [m, k, n, 0])
         }
@@ -187,7 +188,7 @@ impl Work {
         types: [Dtype; 3],
         [read, written]: [u64; 2],
     ) -> Self {
-        let flops = product([2, heads, d + dv]).saturating_mul(pairs);
+        let flops = product([2, heads, d.saturating_add(dv)]).saturating_mul(pairs);
         Self {
             types: types.map(Some),
             flops,
@@ -242,7 +243,7 @@ impl Work {
     }
 
     pub fn mean_pool([rows, cols, sequences]: [usize; 3]) -> Self {
-        let (flops, written) = (product([rows + sequences, cols]), product([sequences, cols, 4]));
+        let (flops, written) = (product([rows.saturating_add(sequences), cols]), product([sequences, cols, 4]));
         let shape = [rows, cols, sequences, 0];
         Self { shape, flops, written, ..Self::rows(Operation::MeanPool, [rows, cols], 0) }
     }

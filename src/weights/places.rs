@@ -72,10 +72,11 @@ impl<'a> Placed<'a> {
     /// [`Error::Shape`] if the list has no place for it, [`Error::Truncated`] if the bytes end before it does,
     /// [`Error::Misaligned`] and [`Error::BigEndian`] as [`SafeTensors::matrix`].
     pub(crate) fn matrix(&self, layer: usize, part: Part, rows: usize, cols: usize) -> Result<Matrix<'a>> {
-        let index = if part.in_layer() { layer * Part::IN_LAYER + part as usize } else { part as usize };
+        let before = if part.in_layer() { layer.saturating_mul(Part::IN_LAYER) } else { 0 };
+        let index = before.saturating_add(part as usize);
         let got = self.places.len();
         let Place { offset, dtype } =
-            *self.places.get(index).ok_or(Error::Shape { arg: "places", expected: index + 1, got })?;
+            *self.places.get(index).ok_or(Error::Shape { arg: "places", expected: index.saturating_add(1), got })?;
         let len = rows.saturating_mul(cols).saturating_mul(dtype.size());
         let end = offset.saturating_add(len);
         let truncated = Error::Truncated { needed: end as u64, got: self.bytes.len() as u64 };

@@ -96,9 +96,9 @@ impl<'a> SafeTensors<'a> {
         self.tensors().find(|tensor| tensor.name() == name)
     }
 
-    /// Bytes of the file before a tensor's.
+    /// Bytes of the file before a tensor's, which `new` has found to be there: nothing saturates.
     pub(super) fn offset(&self, tensor: &TensorInfo<'_>) -> usize {
-        PREFIX + self.header.len() + tensor.entry.begin
+        PREFIX.saturating_add(self.header.len()).saturating_add(tensor.entry.begin)
     }
 
     pub(super) fn find_named(&self, name: TensorName) -> Option<TensorInfo<'a>> {

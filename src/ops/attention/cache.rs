@@ -80,9 +80,14 @@ impl Layout {
         if got < expected { Err(Error::Shape { arg: "memory", expected, got }) } else { Ok(()) }
     }
 
-    /// Elements of the keys; the values follow. Checked by then.
-    fn keys(&self) -> usize {
-        self.heads * self.dims[0] * self.capacity
+    /// Elements of the keys, or of the values, which follow them. Checked by then: nothing saturates.
+    fn rows_of(&self, dim: usize) -> usize {
+        self.rows().saturating_mul(dim)
+    }
+
+    /// Rows of all heads. Checked as well.
+    fn rows(&self) -> usize {
+        self.heads.saturating_mul(self.capacity)
     }
 
     /// What is stored in the memory of a cache, which has been checked.
@@ -91,7 +96,7 @@ impl Layout {
     where
         Matrix<'m>: From<MatRef<'m, E>>,
     {
-        let (keys, values) = memory.split_at_checked(self.keys()).unwrap_or_default();
+        let (keys, values) = memory.split_at_checked(self.rows_of(self.dims[0])).unwrap_or_default();
         self.stored(keys, values)
     }
 
@@ -100,24 +105,25 @@ impl Layout {
     where
         Matrix<'m>: From<MatRef<'m, E>>,
     {
-        let rows = self.heads * self.capacity;
+        let rows = self.rows();
         let [d, dv] = self.dims;
         Ok(Stored {
             k: MatRef::new(keys, rows, d)?.into(),
             v: MatRef::new(values, rows, dv)?.into(),
             head_rows: Some(self.capacity),
-            ring: Ring { first: self.first, wrap: self.capacity - self.first, len: self.len },
+            ring: Ring { first: self.first, wrap: self.capacity.saturating_sub(self.first), len: self.len },
         })
     }
 
     /// Takes the row for one more token, if need be that of the oldest.
     fn next_row(&mut self) -> usize {
-        let wrap = |row| if row < self.capacity { row } else { row - self.capacity };
-        let row = wrap(self.first + self.len);
+        // Rows and tokens are fewer than twice the capacity, whose elements fit in `usize`: nothing saturates.
+        let wrap = |row: usize| row.checked_sub(self.capacity).unwrap_or(row);
+        let row = wrap(self.first.saturating_add(self.len));
         if self.len < self.capacity {
-            self.len += 1;
+            self.len = self.len.saturating_add(1);
         } else {
-            self.first = wrap(self.first + 1);
+            self.first = wrap(self.first.saturating_add(1));
         }
         row
     }
@@ -165,8 +171,9 @@ impl<'a, E: Element> KvCache<'a, E> {
     /// The cache of such a layout whose tokens are in `memory` already.
     pub(crate) fn with_layout(memory: &'a mut [E], layout: Layout) -> Result<Self> {
         layout.check(memory.len())?;
-        let (keys, values) = memory.split_at_mut_checked(layout.keys()).ok_or(Error::Overflow { arg: "capacity" })?;
-        let values = values.get_mut(..layout.heads * layout.dims[1] * layout.capacity).unwrap_or_default();
+        let [keys, values] = layout.dims.map(|dim| layout.rows_of(dim));
+        let (keys, rest) = memory.split_at_mut_checked(keys).ok_or(Error::Overflow { arg: "capacity" })?;
+        let values = rest.get_mut(..values).unwrap_or_default();
         Ok(Self { keys, values, layout })
     }
 
@@ -203,10 +210,10 @@ impl<'a, E: Element> KvCache<'a, E> {
     /// unchanged then.
     pub fn append(&mut self, k: MatRef<'_>, v: MatRef<'_>) -> Result<()> {
         let Layout { heads, dims: [d, dv], capacity, is_ring, len, .. } = self.layout;
-        same("k", heads * d, k.cols())?;
-        same("v", heads * dv, v.cols())?;
+        same("k", heads.saturating_mul(d), k.cols())?;
+        same("v", heads.saturating_mul(dv), v.cols())?;
         same("v", k.rows(), v.rows())?;
-        let room = capacity - len;
+        let room = capacity.saturating_sub(len);
         if !is_ring && k.rows() > room {
             return Err(Error::Capacity { arg: "k", needed: k.rows(), got: room });
         }
@@ -254,9 +261,9 @@ impl Attention<'_> {
 
 /// Writes one token's row to its place in each head.
 fn put<E: Element>(to: &mut [E], capacity: usize, row: usize, dim: usize, from: &[f32]) {
-    let heads = to.chunks_exact_mut((capacity * dim).max(1)).zip(from.chunks_exact(dim));
+    let heads = to.chunks_exact_mut(capacity.saturating_mul(dim).max(1)).zip(from.chunks_exact(dim));
     for (head, from) in heads {
-        for (to, &from) in head.iter_mut().skip(row * dim).zip(from) {
+        for (to, &from) in head.iter_mut().skip(row.saturating_mul(dim)).zip(from) {
             *to = E::from_f32(from);
         }
     }

@@ -28,7 +28,7 @@ impl Engine<'_> {
             same(arg, cols, other.cols())?;
         }
         let value_dim = out.cols().checked_div(heads).unwrap_or(0);
-        if value_dim * heads != out.cols() {
+        if out.cols().checked_rem(heads).unwrap_or(out.cols()) != 0 {
             return Err(Error::Shape { arg: "lse", expected: out.cols(), got: heads });
         }
         let _span = self.span(|| Work::merge_attention([rows, out.cols(), heads]));

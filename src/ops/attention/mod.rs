@@ -17,14 +17,14 @@ pub use crate::kernel::attention::weights::AttentionWeights;
 
 use core::ops::Range;
 
-use crate::element::Element;
+use crate::element::{Dtype, Element};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::kernel::attention::block::write_lse;
 use crate::kernel::attention::head::{Lse, Problem, Results, Ring, Span, Stored};
 use crate::kernel::attention::{self as kernel, BUFFERS, buffer_lens, default_keys};
 use crate::ops::same;
-use crate::profile::Work;
+use crate::profile::{Work, product};
 use crate::scratch;
 use crate::simd::Level;
 use crate::view::{MatMut, MatRef, Matrix};
@@ -213,10 +213,10 @@ fn seen(spans: impl Iterator<Item = Span>, queries: &Range<usize>) -> (usize, u6
     let (mut keys, mut pairs) = (0, 0);
     for span in spans {
         let n_k = span.keys.len();
-        keys += n_k;
+        keys = n_k.saturating_add(keys);
         let chosen = span.queries.start.max(queries.start)..span.queries.end.min(queries.end);
-        let pairs_of = |i: usize| span.limits.keys(i - span.queries.start, n_k).len() as u64;
-        pairs += chosen.map(pairs_of).sum::<u64>();
+        let pairs_of = |i: usize| span.limits.keys(i.saturating_sub(span.queries.start), n_k).len() as u64;
+        pairs = chosen.map(pairs_of).fold(pairs, u64::saturating_add);
     }
     (keys, pairs)
 }
@@ -225,16 +225,21 @@ fn seen(spans: impl Iterator<Item = Span>, queries: &Range<usize>) -> (usize, u6
 fn attention_of(problem: &Problem<'_>, spans: impl Iterator<Item = Span>, lse: bool) -> Work {
     let Problem { heads, q, kv, .. } = problem;
     let (keys, pairs) = seen(spans, &(0..q.rows()));
-    let elements = |rows: usize, cols: usize| (rows as u64).saturating_mul(cols as u64);
-    let bytes = |matrix: &Matrix<'_>, rows: usize, cols: usize| elements(rows, cols) * matrix.dtype().size() as u64;
-    let stored = bytes(&kv.k, keys, heads.kv * heads.d) + bytes(&kv.v, keys, heads.kv * heads.dv);
-    let results = elements(q.rows(), heads.count * heads.dv) + if lse { elements(q.rows(), heads.count) } else { 0 };
+    let bytes = |rows: usize, heads: usize, dim: usize, of: Dtype| product([rows, heads, dim, of.size()]);
+    let (queries, types) = (q.rows(), [q.dtype(), kv.k.dtype(), kv.v.dtype()]);
+    let read = [
+        bytes(queries, heads.count, heads.d, types[0]),
+        bytes(keys, heads.kv, heads.d, types[1]),
+        bytes(keys, heads.kv, heads.dv, types[2]),
+    ];
+    let sums = if lse { bytes(queries, heads.count, 1, Dtype::F32) } else { 0 };
+    let written = bytes(queries, heads.count, heads.dv, Dtype::F32).saturating_add(sums);
     Work::attention(
-        [q.rows(), keys, heads.count],
+        [queries, keys, heads.count],
         [heads.d, heads.dv],
         pairs,
-        [q.dtype(), kv.k.dtype(), kv.v.dtype()],
-        [bytes(q, q.rows(), q.cols()) + stored, results * size_of::<f32>() as u64],
+        types,
+        [read.into_iter().fold(0, u64::saturating_add), written],
     )
 }
 

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::kernel::attention::head::{Span, Table};
 use crate::kernel::attention::place::{Limits, signed};
 use crate::ops::{covers, same};
+use crate::view::range;
 
 /// How the rows of `q`, `k` and `v` divide into sequences. A query sees keys of its own sequence only.
 #[derive(Clone, Copy, Debug, Default)]
@@ -74,14 +75,17 @@ impl Sequences<'_> {
         match self {
             Self::One => [0..n_q, 0..n_k],
             Self::Packed(lengths) => {
-                let rows = start..start + get(lengths, i);
+                let rows = range(start, get(lengths, i));
                 [rows.clone(), rows]
             }
             Self::Padded { key_lengths } => {
                 let [q, k] = [n_q, n_k].map(|rows| rows.checked_div(key_lengths.len()).unwrap_or(0));
-                [i * q..(i + 1) * q, i * k..i * k + get(key_lengths, i)]
+                // As many blocks as there are sequences make up the rows: no product wraps.
+                [range(i.wrapping_mul(q), q), range(i.wrapping_mul(k), get(key_lengths, i))]
             }
-            Self::Offsets { queries, keys } => [queries, keys].map(|offsets| get(offsets, i)..get(offsets, i + 1)),
+            Self::Offsets { queries, keys } => {
+                [queries, keys].map(|offsets| get(offsets, i)..get(offsets, i.saturating_add(1)))
+            }
         }
     }
 }

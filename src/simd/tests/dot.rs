@@ -80,7 +80,7 @@ every_dot! {
     fn pairs_are_rounded_to_nearest_even<S>(s) {
         let mut random = Random::new();
         for _ in 0..20_000 {
-            let mut numbers = || (0..S::LANES).map(|_| f32::from_bits(random.bits() as u32)).collect::<Vec<_>>();
+            let mut numbers = || (0..S::LANES).map(|_| f32::from_bits(random.bits())).collect::<Vec<_>>();
             let (first, second) = (numbers(), numbers());
             let pairs = s.pair(set(s, &first), set(s, &second));
             for (got, numbers) in [(s.first_of_pairs(pairs), &first), (s.second_of_pairs(pairs), &second)] {
