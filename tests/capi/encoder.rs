@@ -224,6 +224,7 @@ fn weights_that_are_wrong_are_refused() {
 #[test]
 fn damaged_weight_files_are_refused_by_their_status() {
     let good = parsed(&model(Spelling::Bert).config_json());
+    let mut memory = Bytes::new(1 << 16, 0);
     for damage in weight_files() {
         let weights = Bytes::copy(&damage.file);
         let mut encoder = null_mut();
@@ -231,7 +232,8 @@ fn damaged_weight_files_are_refused_by_their_status() {
         // SAFETY: what the header asks for.
         let status = unsafe {
             let (weights, len) = (weights.as_ptr().cast(), weights.len());
-            capi::encoder_create(&raw const good, weights, len, &raw mut encoder, &raw mut error)
+            let (room, space) = (start(&mut memory), memory.len());
+            capi::encoder_place(&raw const good, weights, len, room, space, &raw mut encoder, &raw mut error)
         };
         let message = super::support::message(&error);
         assert_eq!((status, error.status), (damage.status, damage.status), "{message}");
