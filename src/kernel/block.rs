@@ -10,8 +10,8 @@ use crate::kernel::output::Output;
 use crate::kernel::pack::{PackPairs, PackPanel, strided};
 use crate::kernel::rhs::Plain;
 use crate::kernel::tile::{
-    Ahead, Dot, Lines, MultiplyAdd, MultiplyAddPairs, Terms, rows_of_tile, tile, tiles_abreast, with_registers,
-    with_rows,
+    Ahead, Dot, FEW_TILES, Lines, MultiplyAdd, MultiplyAddPairs, Terms, rows_of_tile, tile, tiles_abreast,
+    with_registers, with_rows,
 };
 use crate::simd::{Bf16Dot, DotOp, Level, Op, Simd};
 use crate::view::{Matrix, for_each_type};
@@ -21,7 +21,7 @@ pub(crate) const ABREAST: usize = 3;
 /// The most rows of A for which panels go side by side: their sums must fit the registers, as those of a tile of `mr` rows do,
 /// beside the lines of all these panels.
 pub(crate) const fn few_rows(mr: usize) -> usize {
-    if mr >= 2 * ABREAST + 2 { 2 } else { 1 }
+    if mr >= 2 * ABREAST + 2 && !FEW_TILES { 2 } else { 1 }
 }
 
 /// What a product multiplies, and with which instructions: chosen once, by the types of A and B and the level.

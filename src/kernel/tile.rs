@@ -282,12 +282,17 @@ unsafe fn multiply_add<S: Simd, const MR: usize, const NV: usize>(
     });
 }
 
+/// Whether there are tiles of a power of two of rows only, beside the full ones (feature `small`): half as many.
+pub(crate) const FEW_TILES: bool = cfg!(feature = "small");
+
 /// The rows of the next tile where `left` are left: as many as a tile can have, or one by one at last where code is to be
 /// small.
 pub(crate) const fn rows_of_tile<S: Simd>(left: usize) -> usize {
     match left {
         left if left >= S::MR => S::MR,
         _ if S::SMALL => 1,
+        4.. if FEW_TILES => 4,
+        2.. if FEW_TILES => 2,
         left => left,
     }
 }
@@ -299,7 +304,9 @@ macro_rules! with_rows {
     };
     (@ $S:ty, $rows:expr, $MR:ident => $body:expr; $($n:literal)*) => {
         match $rows {
-            $($n if <$S>::MR == $n || <$S>::MR > $n && !<$S>::SMALL => {
+            $($n if <$S>::MR == $n
+                || <$S>::MR > $n && !<$S>::SMALL && (!$crate::kernel::tile::FEW_TILES || usize::is_power_of_two($n)) =>
+            {
                 const $MR: usize = $n;
                 $body
             })*

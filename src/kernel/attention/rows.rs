@@ -10,6 +10,7 @@ use super::place::Segment;
 use crate::element::Load;
 use crate::kernel::map::{self, load, registers};
 use crate::kernel::softmax::finite_max;
+use crate::kernel::tile::FEW_TILES;
 use crate::kernel::{Strided, each};
 use crate::scratch::some;
 use crate::simd::{MAX_LANES, Simd, math};
@@ -57,7 +58,10 @@ macro_rules! with_pairs {
     }};
     ($S:ty, $rows:expr, $R:ident, $C:ident => $body:expr) => {
         match $rows {
-            1 => with_pairs!(@ $R = 1, $C => $body),
+            0..=1 => with_pairs!(@ $R = 1, $C => $body),
+            // The rows behind the last pair's are zeros.
+            2.. if FEW_TILES && most_pairs(<$S>::LANES) >= 8 => with_pairs!(@ $R = 8, $C => $body),
+            2.. if FEW_TILES && most_pairs(<$S>::LANES) >= 4 => with_pairs!(@ $R = 4, $C => $body),
             3..=4 if most_pairs(<$S>::LANES) >= 4 => with_pairs!(@ $R = 4, $C => $body),
             5.. if most_pairs(<$S>::LANES) >= 8 => with_pairs!(@ $R = 8, $C => $body),
             _ => with_pairs!(@ $R = 2, $C => $body),
