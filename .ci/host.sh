@@ -9,7 +9,7 @@ readme_explain='cargo run --release --features cli -- explain "I love Apple Watc
 readme_tests='python3 scripts/get_minilm.py && cargo test --release --features cli -- --include-ignored'
 readme_embed='python3 scripts/get_minilm.py && cargo run --release --features cli -- embed --model models/all-MiniLM-L6-v2 "I love Apple Watch" "I love apple juice"'
 # What a user can build. The first is the core alone; without `std` there is no default to add to.
-feature_sets=("" alloc std rayon profile tracing capi cli)
+feature_sets=("" alloc std rayon profile tracing capi small cli)
 for command in "$readme_explain" "$readme_tests" "$readme_embed"; do
     readme_has "$command"
 done
