@@ -261,7 +261,7 @@ impl Attention<'_> {
 
 /// Writes one token's row to its place in each head.
 fn put<E: Element>(to: &mut [E], capacity: usize, row: usize, dim: usize, from: &[f32]) {
-    let heads = to.chunks_exact_mut(capacity.saturating_mul(dim).max(1)).zip(from.chunks_exact(dim));
+    let heads = to.chunks_exact_mut(capacity.saturating_mul(dim).max(1)).zip(from.chunks_exact(dim.max(1)));
     for (head, from) in heads {
         for (to, &from) in head.iter_mut().skip(row.saturating_mul(dim)).zip(from) {
             *to = E::from_f32(from);
