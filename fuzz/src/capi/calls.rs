@@ -65,6 +65,11 @@ fn about<T: Copy>(
     if rarely(u, 20)? { wrong(u) } else { Ok(right) }
 }
 
+/// Not the size of a struct of `size` bytes, nor one that claims bytes that are not there: those are read, to see that they are zero.
+fn wrong_size(u: &mut Unstructured<'_>, size: usize) -> Result<usize> {
+    if u.ratio(1, 4)? { u.int_in_range(4097..=usize::MAX) } else { u.int_in_range(0..=size - 1) }
+}
+
 /// In the range, but for some.
 fn within(u: &mut Unstructured<'_>, range: RangeInclusive<usize>) -> Result<usize> {
     let right = u.int_in_range(range)?;
@@ -78,7 +83,7 @@ fn code(u: &mut Unstructured<'_>, count: i32) -> Result<i32> {
 
 fn engine(u: &mut Unstructured<'_>) -> Result<Engine> {
     let mut engine = sized!(Engine);
-    engine.size = about(u, engine.size, |u| u.int_in_range(0..=engine.size - 1))?;
+    engine.size = about(u, engine.size, |u| wrong_size(u, engine.size))?;
     engine.threads = u.int_in_range(0..=5)?;
     engine.run = if rarely(u, 16)? { None } else { Some(run_in_order) };
     engine.level = *u.choose(&[0, 1, 2, 3, 4, 16, -1])?;
@@ -158,7 +163,7 @@ impl Program {
         let (a, out) = (self.mat(u, m, weights.k)?, self.mat_mut(u, m, weights.n)?);
         let residual = self.mat(u, m, weights.n)?;
         let mut epilogue = sized!(Epilogue);
-        epilogue.size = about(u, epilogue.size, |u| u.arbitrary())?;
+        epilogue.size = about(u, epilogue.size, |u| wrong_size(u, epilogue.size))?;
         epilogue.activation = code(u, 4)?;
         if rarely(u, 3)? {
             (epilogue.bias, epilogue.bias_len) = (self.arena.numbers(u)?, about(u, weights.n.min(100), dim)?);
@@ -232,7 +237,7 @@ impl Program {
 
     fn options(&mut self, u: &mut Unstructured<'_>) -> Result<AttentionOptions> {
         let mut options = sized!(AttentionOptions);
-        options.size = about(u, options.size, |u| u.arbitrary())?;
+        options.size = about(u, options.size, |u| wrong_size(u, options.size))?;
         let kv_heads = u.int_in_range(1..=3)?;
         options.kv_heads = kv_heads;
         let group = u.int_in_range(1..=2)?;
