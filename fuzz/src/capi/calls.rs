@@ -360,10 +360,9 @@ impl Program {
             assert_eq!(memory, contents, "a refusal has written to the cache");
             return Ok(());
         }
-        assert_eq!(
-            cache.len,
-            if cache.is_ring == 1 { cache.capacity.min(before.len + tokens) } else { before.len + tokens }
-        );
+        // Not `tokens`: both may have been made of another number of rows.
+        let all = before.len + k.rows;
+        assert_eq!(cache.len, if cache.is_ring == 1 { cache.capacity.min(all) } else { all });
         self.cache = Some(Made { it: cache, memory });
         Ok(())
     }
