@@ -167,7 +167,7 @@ cargo build "${peers[@]}" --release --no-default-features
 "$work/peers/release/peers" attention --filter 8x128x64 --seconds 0.2
 "$work/peers/release/peers" decode --filter 32x8x4096x128 --seconds 0.2
 
-# With debug assertions and overflow checks, which --release leaves out.
-features=rayon,profile,tracing,capi,capi-tokenizer
+# With debug assertions and overflow checks, which --release leaves out, and with few shapes of tiles, where it has all.
+features=rayon,profile,tracing,capi,capi-tokenizer,small
 step "Tests with assertions: --no-default-features --features $features"
 cargo test --locked --no-default-features --features "$features"

@@ -25,6 +25,7 @@ REMOVED = [
     (re.compile(r"\.scope\(\|\| .*\);"), ";"),
     (re.compile(r"\bspan\.engine\(\)"), None),
 ]
+PADDING = re.compile(r"\bnopw?\b|^int3|^xchg +ax,ax")
 HASH = re.compile(r"17h[0-9a-f]{16}E")
 # Where a function stands, and how far it is from its data.
 PLACE = re.compile(r"\b(0x)?[0-9a-f]+(?= <)|rip[+-]0x[0-9a-f]+|<[^>]*\+0x[0-9a-f]+>")
@@ -52,7 +53,7 @@ def functions(crate, target):
 
 
 def padded_off(code):
-    return [i for i in code if i.name not in ("int3", "nop", "cs") and "xchg ax,ax" not in i.text and "nop" not in i.text]
+    return [i for i in code if not PADDING.search(i.text)]
 
 
 def calls(code):

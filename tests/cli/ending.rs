@@ -19,6 +19,12 @@ fn embed(args: &[&str], dir: &Path) -> Command {
     command
 }
 
+/// `selfattn embed -` on a tiny model, its input and output in our hands.
+fn embedding(tiny: &Tiny) -> Child {
+    let mut command = tiny.command(&["embed", "-"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+}
+
 fn signal(child: &Child, name: &str) {
     let kill = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap();
     assert!(kill.success());
@@ -87,13 +93,7 @@ fn interrupted_it_ends_the_line_that_it_writes() {
     let text = "apple juice ".repeat(10_000) + "\n";
     let mut rng = Rng::new(9);
     for round in 0..12 {
-        let mut child = tiny
-            .command(&["embed", "-"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut child = embedding(&tiny);
         let mut stdin = child.stdin.take().unwrap();
         let text = text.clone();
         let writer = std::thread::spawn(move || while stdin.write_all(text.as_bytes()).is_ok() {});
@@ -113,13 +113,7 @@ fn interrupted_it_ends_the_line_that_it_writes() {
 fn a_reader_that_has_stopped_reading_does_not_keep_it_from_ending() {
     let tiny = Tiny::new();
     let text = "apple juice ".repeat(10_000);
-    let mut child = tiny
-        .command(&["embed", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = embedding(&tiny);
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(text.as_bytes()).unwrap();
     stdin.write_all(b"\n").unwrap();
@@ -132,13 +126,7 @@ fn a_reader_that_has_stopped_reading_does_not_keep_it_from_ending() {
 #[test]
 fn a_reader_that_leaves_after_a_line_has_all_of_it() {
     let tiny = Tiny::new();
-    let mut child = tiny
-        .command(&["embed", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = embedding(&tiny);
     let mut stdin = child.stdin.take().unwrap();
     let writer = std::thread::spawn(move || while stdin.write_all(b"apple juice\n").is_ok() {});
     let mut line = Vec::new();

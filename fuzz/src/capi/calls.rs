@@ -284,6 +284,13 @@ impl Program {
         if known && needed < 1 << 24 { needed } else { 64 }
     }
 
+    /// Where attention is written, if the call succeeds.
+    fn all_written(&mut self, out: &MatMut, lse: Option<&MatMut>) -> Vec<Range<usize>> {
+        let mut written = self.written(out);
+        written.extend(lse.into_iter().flat_map(|lse| self.written(lse)));
+        written
+    }
+
     fn attention(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
         let (engine, options) = (engine(u)?, self.options(u)?);
         let value_dim = if options.value_dim == 0 { options.head_dim } else { options.value_dim };
@@ -293,10 +300,8 @@ impl Program {
         let v = self.mat(u, n_k, options.kv_heads.wrapping_mul(value_dim))?;
         let out = self.mat_mut(u, n_q, options.heads.wrapping_mul(value_dim))?;
         let lse = option(u, |u| self.mat_mut(u, n_q, options.heads))?;
-        let needed = self.attention_scratch(&engine, &options);
-        let (mut scratch, bytes) = Self::scratch(u, needed)?;
-        let mut written = self.written(&out);
-        written.extend(lse.iter().flat_map(|lse| self.written(lse)));
+        let (mut scratch, bytes) = Self::scratch(u, self.attention_scratch(&engine, &options))?;
+        let written = self.all_written(&out, lse.as_ref());
         // SAFETY: as for a product.
         call(&mut self.arena, "attention", &written, |error| unsafe {
             let lse = lse.as_ref().map_or(null(), std::ptr::from_ref);
@@ -380,10 +385,8 @@ impl Program {
         let q = self.mat(u, n_q, options.heads.wrapping_mul(options.head_dim))?;
         let out = self.mat_mut(u, n_q, options.heads.wrapping_mul(value_dim))?;
         let lse = option(u, |u| self.mat_mut(u, n_q, options.heads))?;
-        let needed = self.attention_scratch(&engine, &options);
-        let (mut scratch, bytes) = Self::scratch(u, needed)?;
-        let mut written = self.written(&out);
-        written.extend(lse.iter().flat_map(|lse| self.written(lse)));
+        let (mut scratch, bytes) = Self::scratch(u, self.attention_scratch(&engine, &options))?;
+        let written = self.all_written(&out, lse.as_ref());
         // SAFETY: as for attention, and a cache with its memory.
         call(&mut self.arena, "attention_cached", &written, |error| unsafe {
             let (options, scratch) = (&raw const options, scratch.as_mut_ptr().cast());

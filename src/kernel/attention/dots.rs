@@ -3,24 +3,21 @@
 //!
 //! Keys are read in place, two numbers of a row at a time, and the queries are turned into a panel of such pairs. Values are
 //! multiplied two keys at a time, an even one and the next, whichever keys a query sees: two rows of them are interleaved, and as
-//! many lines of weights rounded to bf16. The factor of the logits is not a number that bf16 has: its power of two goes into the queries, where it is exact, and what is left of it
-//! into the scores.
+//! many lines of weights rounded to bf16. The factor of the logits is not a number that bf16 has: its power of two goes into the
+//! queries, where it is exact, and what is left of it into the scores.
 
-use core::marker::PhantomData;
 use core::ops::Range;
 
 use half::bf16;
 
 use super::block::{Block, Products};
 use super::head::Operand;
-use super::lanes::{clear_output, columns, rescale, turn_output};
+use super::lanes::{clear_output, columns, rescale, tiles, turn_output};
 use super::place::Segment;
 use crate::kernel::Strided;
-use crate::kernel::block::Block as Tiles;
 use crate::kernel::map::{load, registers, store};
-use crate::kernel::output::Output;
 use crate::kernel::pack::transpose_block;
-use crate::kernel::tile::{Ahead, Dot, Lines};
+use crate::kernel::tile::Dot;
 use crate::simd::{Bf16Dot, MAX_LANES};
 
 /// Products of bf16 pairs, sums in f32.
@@ -44,7 +41,7 @@ impl<S: Bf16Dot> Products<S> for Dots {
         // SAFETY: the keys exist, and the panel has a line for each pair of their numbers.
         unsafe {
             let k = rows(block.head.k).at(block.head.ring.row(segment.keys.start), 0);
-            multiply(block, segment, size, k, block.buffers.queries, to, false);
+            block.s.call_dot(tiles::<S, Dot>(block, segment, size, k, (block.buffers.queries, to), false));
             for j in segment.registers.clone() {
                 for i in line..line + segment.keys.len() {
                     let x = block.load(block.buffers.scores, i, j);
@@ -64,7 +61,7 @@ impl<S: Bf16Dot> Products<S> for Dots {
             for columns in parts_of_values(block) {
                 let v = pair_values(block, segment, &columns);
                 let to = block.at(block.buffers.output, columns.start, segment.registers.start);
-                multiply(block, segment, [columns.len(), steps], v, p, to, true);
+                block.s.call_dot(tiles::<S, Dot>(block, segment, [columns.len(), steps], v, (p, to), true));
             }
         }
     }
@@ -129,33 +126,6 @@ fn rows(operand: Operand) -> Strided<bf16> {
 fn split(factor: f32) -> (f32, f32) {
     let power = if factor.is_normal() { f32::from_bits(factor.to_bits() & 0x7F80_0000) } else { 1.0 };
     (power, factor / power)
-}
-
-/// `size[0]` rows of `a`, `size[1]` long, times the pairs of a panel over the segment's registers, to lines of the result.
-#[inline(always)]
-unsafe fn multiply<S: Bf16Dot>(
-    block: &Block<'_, S>,
-    segment: &Segment,
-    size: [usize; 2],
-    a: Strided<bf16>,
-    panel: *mut f32,
-    to: *mut f32,
-    add: bool,
-) {
-    let registers = segment.registers.len();
-    let ptr = block.at(panel, 0, segment.registers.start).cast_const().cast();
-    block.s.call_dot(Tiles::<Dot> {
-        size: [size[0], registers * S::LANES],
-        steps: size[1],
-        registers,
-        panels: 1,
-        a,
-        b: Lines { ptr, step: block.width, panel: 0 },
-        ahead: Ahead::none(),
-        c: Output::plain(to, block.width),
-        add,
-        kind: PhantomData,
-    });
 }
 
 /// Turns the queries, times the power of two of the factor, into a panel of pairs; lanes without a query are zero.
@@ -243,7 +213,7 @@ fn seen<S: Bf16Dot>(block: &Block<'_, S>, p: S::F32, x: S::F32) -> S::F32 {
     block.s.select(block.is_masked(p), block.s.splat(0.0), x)
 }
 
-/// Makes pairs of the segment's weights, in place: half as many lines, and perhaps one more.
+/// Makes pairs of the segment's weights, in place: never more lines than there were.
 #[inline(always)]
 unsafe fn pair_weights<S: Bf16Dot>(block: &Block<'_, S>, segment: &Segment, line: usize) {
     for j in segment.registers.clone() {

@@ -10,7 +10,7 @@ use super::place::Segment;
 use crate::element::Load;
 use crate::engine::div_rem;
 use crate::kernel::Strided;
-use crate::kernel::block::Block as Tiles;
+use crate::kernel::block::{Block as Tiles, Kind};
 use crate::kernel::map::{self, load};
 use crate::kernel::output::Output;
 use crate::kernel::pack::transpose_block;
@@ -58,7 +58,14 @@ impl<S: Simd> Products<S> for Lanes {
                 let row = block.head.ring.row(segment.keys.start + i);
                 let k = block.fetch(block.head.k.at(row, 0), [count, d]);
                 let to = block.at(block.buffers.scores, line + i, segment.registers.start);
-                multiply(block, segment, [count, d], k, block.buffers.queries, to, false);
+                block.s.call(tiles::<S, MultiplyAdd<f32>>(
+                    block,
+                    segment,
+                    [count, d],
+                    k,
+                    (block.buffers.queries, to),
+                    false,
+                ));
             }
         }
     }
@@ -72,7 +79,7 @@ impl<S: Simd> Products<S> for Lanes {
             unsafe {
                 let v = values(block, segment, &columns);
                 let to = block.at(block.buffers.output, columns.start, segment.registers.start);
-                multiply(block, segment, [columns.len(), keys], v, p, to, true);
+                block.s.call(tiles::<S, MultiplyAdd<f32>>(block, segment, [columns.len(), keys], v, (p, to), true));
             }
         }
     }
@@ -113,20 +120,20 @@ impl<S: Simd> Products<S> for Lanes {
     }
 }
 
-/// `size[0]` rows of `a`, `size[1]` long, times the lines of a panel over the segment's registers, to lines of the result.
+/// The product of `size[0]` rows of `a`, `size[1]` long, and the lines of a panel over the segment's registers, to lines of the
+/// result.
 #[inline(always)]
-unsafe fn multiply<S: Simd>(
+pub(super) fn tiles<S: Simd, K: Kind>(
     block: &Block<'_, S>,
     segment: &Segment,
     size: [usize; 2],
-    a: Strided,
-    panel: *mut f32,
-    to: *mut f32,
+    a: Strided<K::A>,
+    (panel, to): (*mut f32, *mut f32),
     add: bool,
-) {
+) -> Tiles<K> {
     let registers = segment.registers.len();
-    let ptr = block.at(panel, 0, segment.registers.start).cast_const();
-    block.s.call(Tiles::<MultiplyAdd<f32>> {
+    let ptr = block.at(panel, 0, segment.registers.start).cast_const().cast();
+    Tiles {
         size: [size[0], registers * S::LANES],
         steps: size[1],
         registers,
@@ -137,7 +144,7 @@ unsafe fn multiply<S: Simd>(
         c: Output::plain(to, block.width),
         add,
         kind: PhantomData,
-    });
+    }
 }
 
 /// The columns of the values that are taken together: all if they are read in place, else as many as are widened.
