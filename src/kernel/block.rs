@@ -163,7 +163,7 @@ impl<K: Kind> Block<K> {
             let of_tile = rows_of_tile::<S>(left);
             if self.add {
                 // The next tile is below this one, or at the top of the next panel.
-                let next = if left > S::MR { self.c.at(i + S::MR, 0) } else { self.c.at(0, NV * S::LANES) };
+                let next = if left > of_tile { self.c.at(i + of_tile, 0) } else { self.c.at(0, NV * S::LANES) };
                 next.prefetch(s, S::MR, columns);
             }
             with_rows!(S, of_tile, MR => {

@@ -286,9 +286,11 @@ unsafe fn multiply_add<S: Simd, const MR: usize, const NV: usize>(
 pub(crate) const FEW_TILES: bool = cfg!(feature = "small");
 
 /// The rows of the next tile where `left` are left: as many as a tile can have, or one by one at last where code is to be
-/// small.
+/// small. The last two tiles share what is left: one of a single row has too few sums to hide what each takes, and would ask
+/// for all that [`Ahead`] has for it at once.
 pub(crate) const fn rows_of_tile<S: Simd>(left: usize) -> usize {
     match left {
+        left if left > S::MR && left < 2 * S::MR && !S::SMALL && !FEW_TILES => left.div_ceil(2),
         left if left >= S::MR => S::MR,
         _ if S::SMALL => 1,
         4.. if FEW_TILES => 4,
