@@ -2,8 +2,6 @@
 # shellcheck shell=bash
 
 target=${CARGO_TARGET_DIR:-target}
-# No debugger looks at what is built here, and compiling is most of the time.
-export CARGO_PROFILE_DEV_DEBUG=false CARGO_PROFILE_RELEASE_DEBUG=false
 # The three commands that README.md promises, to the letter.
 readme_explain='cargo run --release --features cli -- explain "I love Apple Watch"'
 readme_tests='python3 scripts/get_minilm.py && cargo test --release --features cli -- --include-ignored'

@@ -115,7 +115,7 @@ def tile_of(kernel, code):
         return None
     kind = next(name for name, sign in isa.TYPES.items() if any(sign.match(i.name) for i in code))
     columns = len(sums) / rows * isa.lanes(fmas[0])
-    steps = turns * (2 if fmas[0].name == "vdpbf16ps" else 1)
+    steps = turns * (2 if fmas[0].name in ("vdpbf16ps", "bfdot") else 1)
     faults = {i.address: what for i in code if (what := fault(i, kernel))}
     return Tile(kernel, code, kind, rows, columns, turns, steps, len(fmas), sum(map(isa.is_load, code)), faults)
 
@@ -123,7 +123,8 @@ def tile_of(kernel, code):
 def ideal(tile):
     """Instructions that the shape asks for: multiply-adds, loads of both sides, conversions of one."""
     lines = tile.fmas / tile.rows
-    return tile.fmas + tile.rows * tile.turns + lines * (1 if tile.type == "f32" else 2)
+    widened = tile.type != "f32" and tile.steps == tile.turns  # and not multiplied in pairs
+    return tile.fmas + tile.rows * tile.turns + lines * (2 if widened else 1)
 
 
 # The verdict.

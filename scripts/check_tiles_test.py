@@ -73,6 +73,7 @@ def found(lines):
 
 
 A64_READ = {
+    "pairs": ["ldp q{}, q{}, [x1]", "ldr q{}, [x1, #32]"],
     "f32": ["ldp q{}, q{}, [x1]", "ldr q{}, [x1, #32]"],
     "f16": ["ldp d{}, d{}, [x1]", "ldr d{}, [x1, #16]"] + [f"fcvtl v{r}.4s, v{r}.4h" for r in (1, 2, 3)],
     "bf16": ["ldp d{}, d{}, [x1]", "ldr d{}, [x1, #16]"] + [f"shll v{r}.4s, v{r}.4h, #16" for r in (1, 2, 3)],
@@ -83,15 +84,16 @@ def neon_loop(kind, *more):
     """A tile of NEON as the compiler makes it: three instructions beside those that its shape asks for, and `more`."""
     read = iter((1, 2, 3))
     body = [line.format(*(next(read) for _ in range(line.count("{}")))) for line in A64_READ[kind]]
+    multiply = "bfdot v{}.4s, v{}.8h, v0.2h[0]" if kind == "pairs" else "fmla v{}.4s, v{}.4s, v0.s[0]"
     for i in range(8):
         body += [f"ldr s0, [x2, x{3 + i}, lsl #2]"]
-        body += [f"fmla v{4 + 3 * i + j}.4s, v{1 + j}.4s, v0.s[0]" for j in range(3)]
+        body += [multiply.format(4 + 3 * i + j, 1 + j) for j in range(3)]
     body += ["add x1, x1, #0x30", "add x2, x2, x11", "subs x12, x12, #0x1", *more]
     return [("start", body[0]), *body[1:], "b.ne start"]
 
 
 def neon(**changes):
-    code = {kind: neon_loop(kind) for kind in A64_READ}
+    code = {kind: neon_loop(kind) for kind in ("f32", "f16", "bf16")}
     code.update(changes)
     return ["f.o:     file format elf64-littleaarch64", *function("neon", *sum(code.values(), []), "ret")]
 
@@ -105,6 +107,14 @@ class Neon(unittest.TestCase):
         self.assertEqual(code, 0, out)
         self.assertRegex(out, r"f32 +8 x 12 +1 +1 +24 +0.42 +38 ")
         self.assertRegex(out, r"f16 +8 x 12 +1 +1 +24 +0.42 +41 ")
+
+    def test_pairs(self):
+        code, out = self.judge(bf16=neon_loop("pairs"))
+        self.assertEqual(code, 0, out)
+        self.assertRegex(out, r"bf16 +8 x 12 +1 +2 +24 +0.42 +38 ")
+        code, out = self.judge(bf16=neon_loop("pairs", "mov x9, x9"))
+        self.assertEqual(code, 1, out)
+        self.assertIn("the bf16 tile has 39 instructions, and its shape asks for 35\n", out)
 
     def test_too_many_instructions(self):
         code, out = self.judge(f32=neon_loop("f32", "mov x9, x9"))

@@ -68,7 +68,7 @@ class X86:
 
 class A64:
     FORMAT = "elf64-littleaarch64"
-    TYPES = {"bf16": re.compile("u?shll2?$"), "f16": re.compile("fcvtl2?$"), "f32": re.compile("")}
+    TYPES = {"bf16": re.compile("u?shll2?$|bfdot$"), "f16": re.compile("fcvtl2?$"), "f32": re.compile("")}
     MOVE = re.compile("mov$")
     CALL = re.compile("blr?$")
     GATHER = re.compile("ld1$")  # Of single lanes; whole registers are loaded by LDR and LDP.
@@ -96,7 +96,7 @@ class A64:
 
     @staticmethod
     def is_packed_fma(instruction):
-        return instruction.name in ("fmla", "fmls") and instruction.operands[0].endswith(".4s")
+        return instruction.name in ("fmla", "fmls", "bfdot") and instruction.operands[0].endswith(".4s")
 
     @staticmethod
     def lanes(fma):

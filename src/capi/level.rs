@@ -11,8 +11,15 @@ use crate::simd::Level;
 pub(super) const CURRENT: i32 = 0;
 
 /// All levels of all architectures, and their numbers, which never change.
-const CODES: [(&CStr, i32); 6] =
-    [(c"scalar", 1), (c"avx2", 2), (c"avx512", 3), (c"avx512bf16", 4), (c"neon", 16), (c"wasm128", 32)];
+const CODES: [(&CStr, i32); 7] = [
+    (c"scalar", 1),
+    (c"avx2", 2),
+    (c"avx512", 3),
+    (c"avx512bf16", 4),
+    (c"neon", 16),
+    (c"neonbf16", 17),
+    (c"wasm128", 32),
+];
 
 fn find(code: i32) -> Option<&'static CStr> {
     CODES.iter().find(|(_, of_level)| *of_level == code).map(|(name, _)| *name)

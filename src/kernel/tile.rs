@@ -230,10 +230,10 @@ impl<S: Bf16Dot> Terms<S> for Dot {
         unsafe {
             let pairs = each!(s.splat(0.0); NV, j => s.load_pairs(b.add(2 * j * S::LANES)));
             for (i, row) in acc.iter_mut().enumerate() {
-                let first = a.at(i, 0).ptr;
-                let x = if steps == 2 { s.splat_pair(first) } else { s.splat_half(*first) };
+                let offset = i.wrapping_mul(a.row);
+                let x = if steps == 2 { s.pair_at(a.ptr, offset) } else { s.splat_half(*a.ptr.add(offset)) };
                 for (sum, &pair) in row.iter_mut().zip(&pairs) {
-                    *sum = s.dot(x, pair, *sum);
+                    *sum = s.dot_by(x, pair, *sum);
                 }
             }
         }

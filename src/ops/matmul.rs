@@ -42,7 +42,7 @@ impl Engine<'_> {
     /// bf16. The bits of an element depend on its row of `a`, its weights, the level and the storage types, and on nothing else:
     /// neither on the rows beside it nor on how the weights stand. For `k = 0` the product is 0.
     ///
-    /// If both are bf16, the level `avx512bf16` multiplies them by the CPU's dot product of pairs, about twice as fast:
+    /// If both are bf16, the levels `avx512bf16` and `neonbf16` multiply them by the CPU's dot product of pairs, about twice as fast:
     /// subnormal numbers count as 0 there, and the last bits differ from those of other levels.
     ///
     /// # Errors

@@ -6,12 +6,22 @@ use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use super::{DotOp, Op, Simd};
 use crate::error::{Error, Result};
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(all(target_arch = "aarch64", target_feature = "neon", target_endian = "little"))]
+mod aarch64;
+#[cfg(not(any(
+    target_arch = "x86_64",
+    all(target_arch = "aarch64", target_feature = "neon", target_endian = "little")
+)))]
 mod baseline;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(all(target_arch = "aarch64", target_feature = "neon", target_endian = "little"))]
+use aarch64::Kind;
+#[cfg(not(any(
+    target_arch = "x86_64",
+    all(target_arch = "aarch64", target_feature = "neon", target_endian = "little")
+)))]
 use baseline::Kind;
 #[cfg(target_arch = "x86_64")]
 use x86::Kind;
@@ -72,13 +82,13 @@ impl Level {
     pub const SCALAR: Self = Self(Kind::Scalar);
 
     /// The names of this architecture's levels, from slowest to fastest, whether this CPU has them or not: `scalar`, and
-    /// `avx2`, `avx512`, `avx512bf16` on x86-64, `neon` on AArch64, `wasm128` on WebAssembly built with `simd128`.
+    /// `avx2`, `avx512`, `avx512bf16` on x86-64, `neon`, `neonbf16` on AArch64, `wasm128` on WebAssembly built with `simd128`.
     pub const NAMES: &[&str] = Kind::NAMES;
 
     /// The best level of this CPU. Asked once, then remembered.
     ///
-    /// Only x86-64 is asked, and not on bare metal, where nobody may have switched its vector state on: everywhere else the
-    /// level is what the build's target features promise.
+    /// x86-64 is asked, but not on bare metal, where nobody may have switched its vector state on; AArch64 with the feature `std`.
+    /// Everywhere else the level is what the build's target features promise.
     pub fn detect() -> Self {
         DETECTED.get_or_compute(|| Self(Kind::probe()))
     }

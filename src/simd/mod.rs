@@ -10,6 +10,7 @@
 //! | [`Scalar`] | any | 4 (an array) | - | 4 x 4 |
 //! | `Wasm128` | WebAssembly with `simd128` | 4 | 16 or 32, the engine's | 4 x 8 |
 //! | `Neon` | AArch64 | 4 | 32 | 8 x 12 |
+//! | `Neon<true>` | also FEAT_BF16, for [`Bf16Dot`] | 4 | 32 | 8 x 12 |
 //! | [`Avx2`](avx2::Avx2) | AVX2, FMA, F16C | 8 | 16 | 6 x 16 |
 //! | [`Avx512`](avx512::Avx512) | AVX-512 F, BW, DQ, VL | 16 | 32 | 8 x 48 |
 //! | `Avx512<true>` | also AVX512_BF16, for [`Bf16Dot`] | 16 | 32 | 8 x 48 |
@@ -221,7 +222,7 @@ pub(crate) unsafe trait Simd: Copy + Send + Sync + 'static {
 /// An instruction set that multiplies pairs of bf16 and adds them to f32.
 ///
 /// A pair stands in a lane, its first half in the lower bits. The sum is that of two multiply-adds, but subnormal numbers
-/// count as 0, and whether each of them is rounded is the CPU's affair.
+/// count as 0, and whether each of them is rounded, to nearest or to odd, is the CPU's affair.
 ///
 /// # Safety
 /// As [`Simd`]; `call_dot` must run the operation with this instruction set enabled.
@@ -247,4 +248,17 @@ pub(crate) unsafe trait Bf16Dot: Simd {
     fn pair(self, first: Self::F32, second: Self::F32) -> Self::F32;
     /// `sum + a.0 * b.0 + a.1 * b.1`, lane by lane.
     fn dot(self, a: Self::F32, b: Self::F32, sum: Self::F32) -> Self::F32;
+    /// The pair at an offset of `p`, for [`Self::dot_by`] alone: in every lane, or in the first.
+    /// # Safety
+    /// `p + offset` is valid for reading two elements.
+    #[inline(always)]
+    unsafe fn pair_at(self, p: *const bf16, offset: usize) -> Self::F32 {
+        // SAFETY: the same contract.
+        unsafe { self.splat_pair(p.add(offset)) }
+    }
+    /// [`Self::dot`] with the same pair for every lane, from [`Self::pair_at`], [`Self::splat_pair`] or [`Self::splat_half`].
+    #[inline(always)]
+    fn dot_by(self, a: Self::F32, b: Self::F32, sum: Self::F32) -> Self::F32 {
+        self.dot(a, b, sum)
+    }
 }

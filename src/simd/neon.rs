@@ -3,7 +3,7 @@
 //!
 //! Not used: the products of halves of FEAT_FHM, which would save the three conversions beside the 24 multiply-adds of a
 //! tile's step, but ask for halves on both sides, and round as often as a multiply-add of widened ones; arithmetic in f16,
-//! since sums are in f32; the dot products of FEAT_BF16, for which stable Rust has neither a type nor an intrinsic (1.96).
+//! since sums are in f32.
 
 use core::arch::aarch64::*;
 use core::arch::asm;
@@ -11,15 +11,18 @@ use core::arch::asm;
 use half::{bf16, f16};
 
 use super::exponent::{BIAS, DETOUR, DETOUR_BACK, MANTISSA_BITS, TO_INTEGER};
-use super::{Op, Simd, each};
+use super::{Bf16Dot, DotOp, Op, Simd, each};
 
-/// Proof that the CPU has NEON, which is that this is compiled: the build's target features have it.
+/// Proof that the CPU has NEON, which is that this is compiled: the build's target features have it. With `BF16`, also that the
+/// CPU has FEAT_BF16.
 #[derive(Clone, Copy)]
-pub(crate) struct Neon(());
+pub(crate) struct Neon<const BF16: bool = false>(());
 
-impl Neon {
+impl<const BF16: bool> Neon<BF16> {
+    /// # Safety
+    /// The CPU has what the type proves.
     #[inline(always)]
-    pub(super) const fn new() -> Self {
+    pub(super) const unsafe fn new() -> Self {
         Self(())
     }
 }
@@ -36,7 +39,7 @@ macro_rules! isa {
 }
 
 // SAFETY: this is compiled only where every CPU of the target has NEON; `call` enables just that.
-unsafe impl Simd for Neon {
+unsafe impl<const BF16: bool> Simd for Neon<BF16> {
     type F32 = float32x4_t;
     /// All bits of a lane set, or none.
     type Mask = uint32x4_t;
@@ -51,7 +54,7 @@ unsafe impl Simd for Neon {
         // Nothing has to be enabled. Never inlined, so that kernels are functions with names of their own, as elsewhere:
         // `scripts/check_tiles.py` finds them by those.
         #[inline(never)]
-        fn enabled<O: Op>(s: Neon, op: O) -> O::Out {
+        fn enabled<const BF16: bool, O: Op>(s: Neon<BF16>, op: O) -> O::Out {
             op.run(s)
         }
         enabled(self, op)
@@ -229,11 +232,8 @@ unsafe impl Simd for Neon {
     /// offsets it knows nothing about, it keeps them in registers.
     #[inline(always)]
     unsafe fn splat_at(self, p: *const f32, offset: usize) -> float32x4_t {
-        let mut offset = offset;
-        // SAFETY: no instruction at all.
-        unsafe { asm!("/* {0} */", inout(reg) offset, options(pure, nomem, nostack, preserves_flags)) };
         // SAFETY: the same contract.
-        self.splat(unsafe { *p.wrapping_add(offset) })
+        self.splat(unsafe { *p.wrapping_add(opaque(offset)) })
     }
 
     #[inline(always)]
@@ -262,6 +262,117 @@ unsafe impl Simd for Neon {
         // SAFETY: a hint; no address makes it fault.
         unsafe { asm!("prfm pldl2keep, [{p}]", p = in(reg) p, options(nostack, preserves_flags, readonly)) }
     }
+}
+
+/// The arithmetic of FEAT_BF16, by its instructions' names: stable Rust has neither a type nor an intrinsic for it (1.96).
+// SAFETY: a token is made only by `new`, whose caller vouches for the CPU; `call_dot` enables exactly what it vouches for.
+unsafe impl Bf16Dot for Neon<true> {
+    #[inline(always)]
+    fn call_dot<O: DotOp>(self, op: O) -> O::Out {
+        #[inline(never)]
+        #[target_feature(enable = "neon,bf16")]
+        fn enabled<O: DotOp>(s: Neon<true>, op: O) -> O::Out {
+            op.run(s)
+        }
+        isa!(enabled(self, op))
+    }
+
+    #[inline(always)]
+    unsafe fn load_pairs(self, p: *const bf16) -> float32x4_t {
+        // SAFETY: four pairs of halves are sixteen bytes.
+        unsafe { vld1q_f32(p.cast()) }
+    }
+
+    #[inline(always)]
+    fn first_of_pairs(self, pairs: float32x4_t) -> float32x4_t {
+        isa!(vreinterpretq_f32_u32(vshlq_n_u32::<16>(vreinterpretq_u32_f32(pairs))))
+    }
+
+    #[inline(always)]
+    fn second_of_pairs(self, pairs: float32x4_t) -> float32x4_t {
+        isa!(vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(pairs), vdupq_n_u32(0xFFFF_0000))))
+    }
+
+    #[inline(always)]
+    unsafe fn splat_pair(self, p: *const bf16) -> float32x4_t {
+        // SAFETY: two halves are four bytes, of any alignment.
+        unsafe { vreinterpretq_f32_u32(vdupq_n_u32(p.cast::<u32>().read_unaligned())) }
+    }
+
+    #[inline(always)]
+    fn splat_half(self, x: bf16) -> float32x4_t {
+        isa!(vreinterpretq_f32_u32(vdupq_n_u32(u32::from(x.to_bits()))))
+    }
+
+    #[inline(always)]
+    fn pair(self, first: float32x4_t, second: float32x4_t) -> float32x4_t {
+        isa!(vreinterpretq_f32_u16(vzip1q_u16(narrow_bf16(first), narrow_bf16(second))))
+    }
+
+    /// Both products and both sums round to odd, so that each is off by less than twice what rounding to nearest allows.
+    #[inline(always)]
+    fn dot(self, a: float32x4_t, b: float32x4_t, sum: float32x4_t) -> float32x4_t {
+        let mut sum = sum;
+        // SAFETY: the token proves that the CPU has the instruction, which is one on registers only.
+        unsafe {
+            asm!(
+                "bfdot {sum:v}.4s, {a:v}.8h, {b:v}.8h",
+                sum = inout(vreg) sum,
+                a = in(vreg) a,
+                b = in(vreg) b,
+                options(pure, nomem, nostack, preserves_flags)
+            );
+        }
+        sum
+    }
+
+    /// In the first lane, by a load as that of [`Simd::splat_at`].
+    #[inline(always)]
+    unsafe fn pair_at(self, p: *const bf16, offset: usize) -> float32x4_t {
+        // SAFETY: two halves are readable.
+        unsafe { vld1q_lane_f32::<0>(p.wrapping_add(opaque(offset)).cast(), vdupq_n_f32(0.0)) }
+    }
+
+    #[inline(always)]
+    fn dot_by(self, a: float32x4_t, b: float32x4_t, sum: float32x4_t) -> float32x4_t {
+        let mut sum = sum;
+        // SAFETY: as `dot`.
+        unsafe {
+            asm!(
+                "bfdot {sum:v}.4s, {b:v}.8h, {a:v}.2h[0]",
+                sum = inout(vreg) sum,
+                b = in(vreg) b,
+                a = in(vreg) a,
+                options(pure, nomem, nostack, preserves_flags)
+            );
+        }
+        sum
+    }
+}
+
+/// A number that the compiler knows nothing about.
+#[inline(always)]
+fn opaque(x: usize) -> usize {
+    let mut x = x;
+    // SAFETY: no instruction at all.
+    unsafe { asm!("/* {0} */", inout(reg) x, options(pure, nomem, nostack, preserves_flags)) };
+    x
+}
+
+/// Four floats rounded to the nearest bf16, then zeros.
+#[inline(always)]
+fn narrow_bf16(a: float32x4_t) -> uint16x8_t {
+    let halves: uint16x8_t;
+    // SAFETY: only `Neon<true>` calls this; an instruction on registers only.
+    unsafe {
+        asm!(
+            "bfcvtn {halves:v}.4h, {a:v}.4s",
+            halves = lateout(vreg) halves,
+            a = in(vreg) a,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    halves
 }
 
 #[inline(always)]

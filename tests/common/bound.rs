@@ -35,10 +35,12 @@ pub fn dot(k: usize, magnitudes: f64) -> f64 {
 ///
 /// A product of two bf16 has 16 bits, so it is exact unless it underflows. Two sums are left in a pair: of the products first
 /// or one after the other, each rounded or not, so a term takes part in no more roundings than there are terms. What comes out
-/// subnormal counts as 0, which costs less than the smallest normal number: for each product and each sum.
+/// subnormal counts as 0, which costs less than the smallest normal number: for each product and each sum. BFDOT of AArch64 rounds
+/// to odd, which is off by up to twice as much as to nearest.
 pub fn dot_of_pairs(k: usize, magnitudes: f64) -> f64 {
     let k = k.next_multiple_of(2);
-    gamma(k) * magnitudes + 2.0 * k as f64 * f64::from(f32::MIN_POSITIVE)
+    gamma(k * if cfg!(target_arch = "aarch64") { 2 } else { 1 }) * magnitudes
+        + 2.0 * k as f64 * f64::from(f32::MIN_POSITIVE)
 }
 
 /// An operand of that instruction: what is subnormal counts as 0.

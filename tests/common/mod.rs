@@ -36,6 +36,11 @@ pub fn every_level(test: impl Fn(Engine<'static>)) {
     }
 }
 
+/// Whether a level multiplies pairs of bf16 by the CPU's own instruction.
+pub fn has_pairs(level: Level) -> bool {
+    level.name().ends_with("bf16")
+}
+
 /// A proptest configuration of that many cases, or as many as the environment variable `PROPTEST_CASES` says. Failures print
 /// their shape and seed, so nothing is kept in files.
 pub fn cases(cases: u32) -> Config {

@@ -115,7 +115,7 @@ impl Operands {
 
 /// Whether this level multiplies these types by the dot product of bf16 pairs.
 pub fn in_pairs(engine: Engine<'_>, types: [Dtype; 2]) -> bool {
-    engine.level().name() == "avx512bf16" && types == [Dtype::Bf16; 2]
+    super::has_pairs(engine.level()) && types == [Dtype::Bf16; 2]
 }
 
 /// Runs a product with exactly the scratch it asks for, dirty and misaligned.

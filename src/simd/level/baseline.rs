@@ -4,11 +4,6 @@ use super::Shape;
 use crate::simd::{DotOp, Op, Scalar, Simd};
 
 cfg_select! {
-    all(target_arch = "aarch64", target_feature = "neon", target_endian = "little") => {
-        use crate::simd::neon::Neon as Vectors;
-        const TOKEN: Vectors = Vectors::new();
-        const NAMES: &[&str] = &["scalar", "neon"];
-    }
     all(target_arch = "wasm32", target_feature = "simd128") => {
         use crate::simd::wasm::Wasm128 as Vectors;
         const TOKEN: Vectors = Vectors::new();

@@ -16,9 +16,9 @@ use selfattn::{Dtype, Engine};
 use self::bound::{Arithmetic, Truth};
 use self::form::Form;
 use self::oracle::{Inputs, Outcome};
-use super::every_level;
 use super::memory::{Bytes, Strided};
 use super::stored::Stored;
+use super::{every_level, has_pairs};
 
 #[derive(Clone, Debug)]
 pub struct Problem {
@@ -72,7 +72,7 @@ impl Problem {
     /// How this level multiplies these types.
     pub fn arithmetic(&self, engine: Engine<'_>) -> Arithmetic {
         let bf16 = [&self.q, &self.k, &self.v].iter().all(|x| x.dtype() == Dtype::Bf16);
-        if bf16 && engine.level().name() == "avx512bf16" { Arithmetic::Pairs } else { Arithmetic::Widened }
+        if bf16 && has_pairs(engine.level()) { Arithmetic::Pairs } else { Arithmetic::Widened }
     }
 
     pub fn unwritten(&self) -> Answer {

@@ -1,0 +1,75 @@
+//! The levels of AArch64: NEON is in every build, and FEAT_BF16 is asked for, where there is a standard library to ask.
+
+use super::Shape;
+use crate::simd::neon::Neon;
+use crate::simd::{Bf16Dot, DotOp, Op, Scalar, Simd};
+
+/// The levels, each including those before it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub(super) enum Kind {
+    Scalar = 1,
+    Neon,
+    NeonBf16,
+}
+
+impl Kind {
+    pub const ALL: &[Self] = &[Self::Scalar, Self::Neon, Self::NeonBf16];
+    /// In the same order.
+    pub const NAMES: &[&str] = &["scalar", "neon", "neonbf16"];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            Self::Neon => "neon",
+            Self::NeonBf16 => "neonbf16",
+        }
+    }
+
+    /// The best level of this CPU.
+    pub fn probe() -> Self {
+        if has_bf16() { Self::NeonBf16 } else { Self::Neon }
+    }
+
+    pub const fn shape(self) -> Shape {
+        match self {
+            Self::Scalar => Shape::of::<Scalar>(),
+            Self::Neon | Self::NeonBf16 => Shape::of::<Neon<false>>(),
+        }
+    }
+
+    /// # Safety
+    /// The CPU has this level.
+    #[inline]
+    pub unsafe fn dispatch<O: Op>(self, op: O) -> O::Out {
+        match self {
+            Self::Scalar => Scalar.call(op),
+            // SAFETY: the build's target features have NEON.
+            Self::Neon | Self::NeonBf16 => unsafe { Neon::<false>::new() }.call(op),
+        }
+    }
+
+    pub const fn has_bf16_dot(self) -> bool {
+        matches!(self, Self::NeonBf16)
+    }
+
+    /// # Safety
+    /// The CPU has this level.
+    #[inline]
+    pub unsafe fn dispatch_dot<O: DotOp>(self, op: O) -> Option<O::Out> {
+        // SAFETY: the caller's promise.
+        self.has_bf16_dot().then(|| unsafe { Neon::<true>::new() }.call_dot(op))
+    }
+}
+
+/// Whether the CPU has FEAT_BF16: the operating system knows, and the standard library asks it.
+#[cfg(feature = "std")]
+fn has_bf16() -> bool {
+    std::arch::is_aarch64_feature_detected!("bf16")
+}
+
+/// Whether the build promises FEAT_BF16: the CPU answers only to the operating system.
+#[cfg(not(feature = "std"))]
+fn has_bf16() -> bool {
+    cfg!(target_feature = "bf16")
+}
