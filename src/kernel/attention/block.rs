@@ -23,6 +23,7 @@ use crate::element::Load;
 use crate::engine::div_rem;
 use crate::kernel::map::{load, registers, store};
 use crate::kernel::softmax::finite_max;
+use crate::kernel::tile::Ahead;
 use crate::kernel::{Strided, each};
 use crate::simd::math::{self, Exp2Bounded};
 use crate::simd::{Level, Op, Simd};
@@ -360,6 +361,18 @@ impl<'a, S: Simd> Block<'a, S> {
                 (lse.write)(&self.queries, lse);
             }
         }
+    }
+
+    /// What a product of `product[0]` rows of as many steps brings nearer: `size[0]` rows of keys or values from `key` on,
+    /// `size[1]` columns. Long sequences come from memory for each block of queries anew, and rows of heads side by side lie
+    /// pages apart, where the hardware's own prefetchers do not follow.
+    #[inline(always)]
+    pub fn ahead(&self, of: Operand, key: usize, size: [usize; 2], product: [usize; 2]) -> Ahead {
+        if !S::PREFETCH || key >= self.sight.keys().end {
+            return Ahead::none();
+        }
+        let row = self.head.ring.row(key);
+        for_each_operand!(of, rows => Ahead::new(rows.at(row, 0).ptr, size, rows.row, [product[0].div_ceil(S::MR), product[1]]))
     }
 
     /// `size[0]` rows and `size[1]` columns of an operand in f32: where they are, or widened into `fetched`, which has room for

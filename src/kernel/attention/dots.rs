@@ -41,7 +41,8 @@ impl<S: Bf16Dot> Products<S> for Dots {
         // SAFETY: the keys exist, and the panel has a line for each pair of their numbers.
         unsafe {
             let k = rows(block.head.k).at(block.head.ring.row(segment.keys.start), 0);
-            block.s.call_dot(tiles::<S, Dot>(block, segment, size, k, (block.buffers.queries, to), false));
+            let ahead = block.ahead(block.head.k, segment.keys.end, size, size);
+            block.s.call_dot(tiles::<S, Dot>(block, segment, size, (k, ahead), (block.buffers.queries, to), false));
             for j in segment.registers.clone() {
                 for i in line..line + segment.keys.len() {
                     let x = block.load(block.buffers.scores, i, j);
@@ -61,7 +62,9 @@ impl<S: Bf16Dot> Products<S> for Dots {
             for columns in parts_of_values(block) {
                 let v = pair_values(block, segment, &columns);
                 let to = block.at(block.buffers.output, columns.start, segment.registers.start);
-                block.s.call_dot(tiles::<S, Dot>(block, segment, [columns.len(), steps], v, (p, to), true));
+                let (next, size) = (block.head.v.at(0, columns.start), [columns.len(), steps]);
+                let ahead = block.ahead(next, segment.keys.end, [segment.keys.len(), columns.len()], size);
+                block.s.call_dot(tiles::<S, Dot>(block, segment, size, (v, ahead), (p, to), true));
             }
         }
     }

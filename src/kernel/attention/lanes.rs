@@ -58,14 +58,9 @@ impl<S: Simd> Products<S> for Lanes {
                 let row = block.head.ring.row(segment.keys.start + i);
                 let k = block.fetch(block.head.k.at(row, 0), [count, d]);
                 let to = block.at(block.buffers.scores, line + i, segment.registers.start);
-                block.s.call(tiles::<S, MultiplyAdd<f32>>(
-                    block,
-                    segment,
-                    [count, d],
-                    k,
-                    (block.buffers.queries, to),
-                    false,
-                ));
+                let (size, panel) = ([count, d], (block.buffers.queries, to));
+                let ahead = block.ahead(block.head.k, segment.keys.end + i, size, size);
+                block.s.call(tiles::<S, MultiplyAdd<f32>>(block, segment, size, (k, ahead), panel, false));
             }
         }
     }
@@ -79,7 +74,9 @@ impl<S: Simd> Products<S> for Lanes {
             unsafe {
                 let v = values(block, segment, &columns);
                 let to = block.at(block.buffers.output, columns.start, segment.registers.start);
-                block.s.call(tiles::<S, MultiplyAdd<f32>>(block, segment, [columns.len(), keys], v, (p, to), true));
+                let (next, size) = (block.head.v.at(0, columns.start), [columns.len(), keys]);
+                let ahead = block.ahead(next, segment.keys.end, [keys, columns.len()], size);
+                block.s.call(tiles::<S, MultiplyAdd<f32>>(block, segment, size, (v, ahead), (p, to), true));
             }
         }
     }
@@ -127,7 +124,7 @@ pub(super) fn tiles<S: Simd, K: Kind>(
     block: &Block<'_, S>,
     segment: &Segment,
     size: [usize; 2],
-    a: Strided<K::A>,
+    (a, ahead): (Strided<K::A>, Ahead),
     (panel, to): (*mut f32, *mut f32),
     add: bool,
 ) -> Tiles<K> {
@@ -140,7 +137,7 @@ pub(super) fn tiles<S: Simd, K: Kind>(
         panels: 1,
         a,
         b: Lines { ptr, step: block.width, panel: 0 },
-        ahead: Ahead::none(),
+        ahead,
         c: Output::plain(to, block.width),
         add,
         kind: PhantomData,
