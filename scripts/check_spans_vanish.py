@@ -60,8 +60,8 @@ def calls(code):
     return sorted(i for i in code if i.startswith("call"))
 
 
-def alike(a, b):
-    return calls(a) == calls(b) and abs(len(a) - len(b)) <= 0.03 * len(a)
+def alike(a, b):  # with spans, and without: other moves may be fewer, but not many more
+    return calls(a) == calls(b) and len(a) <= 1.03 * len(b)
 
 
 def main():
@@ -85,7 +85,7 @@ def main():
         lengths = [sum(map(len, each[name])) for each in (before, after)]
         print(f"moves in another order, {lengths[0]} instructions with, {lengths[1]} without: {name}")
         if len(before[name]) != 1 or not alike(before[name][0], after[name][0]):
-            sys.exit("these are not the same calls")
+            sys.exit("these are not the same calls, or many more instructions")
 
 
 if __name__ == "__main__":
