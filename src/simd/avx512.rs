@@ -283,6 +283,16 @@ unsafe impl Bf16Dot for Avx512<true> {
     }
 
     #[inline(always)]
+    unsafe fn load_zipped(self, first: *const bf16, second: *const bf16) -> __m512 {
+        // SAFETY: sixteen halves are 32 bytes.
+        unsafe {
+            let first = _mm512_cvtepu16_epi32(_mm256_loadu_si256(first.cast()));
+            let second = _mm512_cvtepu16_epi32(_mm256_loadu_si256(second.cast()));
+            _mm512_castsi512_ps(_mm512_or_si512(first, _mm512_slli_epi32::<16>(second)))
+        }
+    }
+
+    #[inline(always)]
     fn dot(self, a: __m512, b: __m512, sum: __m512) -> __m512 {
         isa!(_mm512_dpbf16_ps(sum, as_halves(a), as_halves(b)))
     }

@@ -246,6 +246,10 @@ pub(crate) unsafe trait Bf16Dot: Simd {
     fn splat_half(self, x: bf16) -> Self::F32;
     /// Pairs of two registers' numbers, rounded to nearest even; subnormal ones may become 0.
     fn pair(self, first: Self::F32, second: Self::F32) -> Self::F32;
+    /// Pairs of two rows' elements.
+    /// # Safety
+    /// Both are valid for reading `LANES` elements.
+    unsafe fn load_zipped(self, first: *const bf16, second: *const bf16) -> Self::F32;
     /// `sum + a.0 * b.0 + a.1 * b.1`, lane by lane.
     fn dot(self, a: Self::F32, b: Self::F32, sum: Self::F32) -> Self::F32;
     /// The pair at an offset of `p`, for [`Self::dot_by`] alone: in every lane, or in the first.

@@ -309,6 +309,15 @@ unsafe impl Bf16Dot for Neon<true> {
         isa!(vreinterpretq_f32_u16(vzip1q_u16(narrow_bf16(first), narrow_bf16(second))))
     }
 
+    #[inline(always)]
+    unsafe fn load_zipped(self, first: *const bf16, second: *const bf16) -> float32x4_t {
+        // SAFETY: four halves are eight bytes.
+        unsafe {
+            let (first, second) = (vld1_u16(first.cast()), vld1_u16(second.cast()));
+            vreinterpretq_f32_u16(vcombine_u16(vzip1_u16(first, second), vzip2_u16(first, second)))
+        }
+    }
+
     /// Both products and both sums round to odd, so that each is off by less than twice what rounding to nearest allows.
     #[inline(always)]
     fn dot(self, a: float32x4_t, b: float32x4_t, sum: float32x4_t) -> float32x4_t {

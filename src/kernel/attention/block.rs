@@ -63,10 +63,22 @@ pub(crate) const SLOPE: usize = 4;
 
 /// The products of a block of queries with keys and with values, and the lines they keep.
 pub(crate) trait Products<S: Simd> {
-    /// Takes the queries, times [`Block::factor`], and clears the output.
+    /// Takes the queries, times [`Block::factor`] or a part of it, and clears the output.
     unsafe fn start(block: &Block<'_, S>);
+    /// What scores still have to be multiplied by, a positive number; `None` if they never have to. In a step of its own, which
+    /// rounds: the largest score is the maximum then, and its weight 1.
+    #[inline(always)]
+    fn rest(_: &Block<'_, S>) -> Option<f32> {
+        None
+    }
     /// Scores of the segment into its lines, of which `line` is the first.
     unsafe fn scores(block: &Block<'_, S>, segment: &Segment, line: usize);
+    /// Exponentials of the segment's scores, as the product with values wants them, and the sums of them.
+    #[inline(always)]
+    unsafe fn weigh(block: &Block<'_, S>, segment: &Segment, line: usize) {
+        // SAFETY: the same contract.
+        unsafe { block.exponentials(segment, line) }
+    }
     /// The output plus the segment's values times its exponentials.
     unsafe fn accumulate(block: &Block<'_, S>, segment: &Segment, line: usize);
     /// As that, without those that [are masked](Block::is_masked).
@@ -186,7 +198,7 @@ impl<'a, S: Simd> Block<'a, S> {
                 {
                     continue;
                 }
-                self.exponentials(&segment, line);
+                P::weigh(self, &segment, line);
                 P::accumulate(self, &segment, line);
             }
         }
@@ -301,7 +313,10 @@ impl<'a, S: Simd> Block<'a, S> {
         let state = self.buffers.state;
         // SAFETY: the state has these lines.
         unsafe {
-            let (old, top) = (self.load(state, MAX, j), self.load(state, TOP, j));
+            let (old, mut top) = (self.load(state, MAX, j), self.load(state, TOP, j));
+            if let Some(rest) = P::rest(self) {
+                top = s.mul(top, s.splat(rest));
+            }
             let risen = s.lt(s.add(old, s.splat(LAZY)), top);
             if !s.any(risen) {
                 return;
@@ -318,7 +333,7 @@ impl<'a, S: Simd> Block<'a, S> {
 
     /// P^T = exp2(S^T - m), and the sums of it.
     #[inline(always)]
-    unsafe fn exponentials(&self, segment: &Segment, line: usize) {
+    pub unsafe fn exponentials(&self, segment: &Segment, line: usize) {
         let s = self.s;
         let lines = segment.keys.len();
         for j in segment.registers.clone() {

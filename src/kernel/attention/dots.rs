@@ -4,21 +4,26 @@
 //! Keys are read in place, two numbers of a row at a time, and the queries are turned into a panel of such pairs. Values are
 //! multiplied two keys at a time, an even one and the next, whichever keys a query sees: two rows of them are interleaved, and as
 //! many lines of weights rounded to bf16. The factor of the logits is not a number that bf16 has: its power of two goes into the
-//! queries, where it is exact, and what is left of it into the scores.
+//! queries, where it is exact, and what is left of it into the exponentials' argument.
 
 use core::ops::Range;
 
 use half::bf16;
 
-use super::block::{Block, Products};
+use super::block::{Block, MAX, Products, STEP, SUM};
 use super::head::Operand;
 use super::lanes::{clear_output, columns, rescale, tiles, turn_output};
 use super::place::Segment;
-use crate::kernel::Strided;
 use crate::kernel::map::{load, registers, store};
 use crate::kernel::pack::transpose_block;
+use crate::kernel::softmax::finite_max;
 use crate::kernel::tile::Dot;
+use crate::kernel::{Strided, each};
+use crate::simd::math::{self, Exp2Bounded};
 use crate::simd::{Bf16Dot, MAX_LANES};
+
+/// A row of values that is not there.
+const ZEROS: [bf16; MAX_LANES] = [bf16::ZERO; MAX_LANES];
 
 /// Products of bf16 pairs, sums in f32.
 pub(crate) struct Dots;
@@ -37,18 +42,33 @@ impl<S: Bf16Dot> Products<S> for Dots {
     unsafe fn scores(block: &Block<'_, S>, segment: &Segment, line: usize) {
         let size = [segment.keys.len(), block.head.heads.d];
         let to = block.at(block.buffers.scores, line, segment.registers.start);
-        let (_, factor) = split(block.factor());
         // SAFETY: the keys exist, and the panel has a line for each pair of their numbers.
         unsafe {
             let k = rows(block.head.k).at(block.head.ring.row(segment.keys.start), 0);
             let ahead = block.ahead(block.head.k, segment.keys.end, size, size);
             block.s.call_dot(tiles::<S, Dot>(block, segment, size, (k, ahead), (block.buffers.queries, to), false));
+            if is_late(block) {
+                return;
+            }
+            let rest = block.s.splat(split(block.factor()).1);
             for j in segment.registers.clone() {
                 for i in line..line + segment.keys.len() {
-                    let x = block.load(block.buffers.scores, i, j);
-                    block.store(block.buffers.scores, i, j, block.s.mul(x, block.s.splat(factor)));
+                    block.store(block.buffers.scores, i, j, block.s.mul(block.load(block.buffers.scores, i, j), rest));
                 }
             }
+        }
+    }
+
+    #[inline(always)]
+    fn rest(block: &Block<'_, S>) -> Option<f32> {
+        Some(if is_late(block) { split(block.factor()).1 } else { 1.0 })
+    }
+
+    #[inline(always)]
+    unsafe fn weigh(block: &Block<'_, S>, segment: &Segment, line: usize) {
+        for j in segment.registers.clone() {
+            // SAFETY: the segment's lines have been written.
+            unsafe { pair_weights(block, segment, line, j) }
         }
     }
 
@@ -58,7 +78,6 @@ impl<S: Bf16Dot> Products<S> for Dots {
         let p = block.at(block.buffers.scores, line, 0);
         // SAFETY: the values exist, and the segment's lines have been written.
         unsafe {
-            pair_weights(block, segment, line);
             for columns in parts_of_values(block) {
                 let v = pair_values(block, segment, &columns);
                 let to = block.at(block.buffers.output, columns.start, segment.registers.start);
@@ -124,11 +143,19 @@ fn rows(operand: Operand) -> Strided<bf16> {
     }
 }
 
-/// A power of two and a number from 1 up to 2, or all of it in the latter if it has no such power.
+/// A power of two with the sign, and a number from 1 up to 2; or 1 and all of it if it has no such power.
 #[inline(always)]
 fn split(factor: f32) -> (f32, f32) {
-    let power = if factor.is_normal() { f32::from_bits(factor.to_bits() & 0x7F80_0000) } else { 1.0 };
+    let power = if factor.is_normal() { f32::from_bits(factor.to_bits() & 0xFF80_0000) } else { 1.0 };
     (power, factor / power)
+}
+
+/// Whether scores are multiplied by the rest of the factor as exponentials are taken of them, at no cost: if it is a positive number,
+/// and nothing that is added to logits has to be in their unit.
+#[inline(always)]
+fn is_late<S: Bf16Dot>(block: &Block<'_, S>) -> bool {
+    let terms = &block.head.terms;
+    block.factor().is_normal() && terms.softcap.is_none() && terms.alibi.is_none() && block.head.bias.is_none()
 }
 
 /// Turns the queries, times the power of two of the factor, into a panel of pairs; lanes without a query are zero.
@@ -216,17 +243,44 @@ fn seen<S: Bf16Dot>(block: &Block<'_, S>, p: S::F32, x: S::F32) -> S::F32 {
     block.s.select(block.is_masked(p), block.s.splat(0.0), x)
 }
 
-/// Makes pairs of the segment's weights, in place: never more lines than there were.
+/// Makes pairs of weights of a register's scores, in place: never more lines than there were.
 #[inline(always)]
-unsafe fn pair_weights<S: Bf16Dot>(block: &Block<'_, S>, segment: &Segment, line: usize) {
-    for j in segment.registers.clone() {
-        for pair in 0..pairs(segment) {
-            // SAFETY: the segment's lines have been written; none is overwritten that is yet to be read.
-            unsafe {
-                let [first, second] = weights(block, segment, line, pair, j);
-                block.store(block.buffers.scores, line + pair, j, block.s.pair(first, second));
-            }
+unsafe fn pair_weights<S: Bf16Dot>(block: &Block<'_, S>, segment: &Segment, line: usize, j: usize) {
+    let (s, lines, state) = (block.s, segment.keys.len(), block.buffers.state);
+    let scores = block.at(block.buffers.scores, line, j);
+    let rest = s.splat(Dots::rest(block).unwrap_or(1.0));
+    let (mut from, mut to) = (0, 0);
+    // SAFETY: the segment's lines have been written; none is overwritten that is yet to be read.
+    unsafe {
+        let max = finite_max(s, block.load(state, MAX, j));
+        let mut sum = block.load(state, SUM, j);
+        if before(segment) == 1 {
+            let p = s.apply::<Exp2Bounded>(s.sub(s.mul(s.load(scores), rest), max));
+            sum = s.add(sum, p);
+            s.store(scores, s.pair(s.splat(0.0), p));
+            (from, to) = (1, 1);
         }
+        while from + STEP <= lines {
+            let x = each!(max; STEP, t => s.sub(s.mul(s.load(scores.add((from + t) * block.width)), rest), max));
+            let p = math::exp2_bounded(s, x);
+            for p in p {
+                sum = s.add(sum, p);
+            }
+            for (t, p) in p.chunks_exact(2).enumerate() {
+                s.store(scores.add((to + t) * block.width), s.pair(p[0], p[1]));
+            }
+            (from, to) = (from + STEP, to + STEP / 2);
+        }
+        while from < lines {
+            let mut p = [s.splat(0.0); 2];
+            for (t, p) in p.iter_mut().enumerate().take(lines - from) {
+                *p = s.apply::<Exp2Bounded>(s.sub(s.mul(s.load(scores.add((from + t) * block.width)), rest), max));
+                sum = s.add(sum, *p);
+            }
+            s.store(scores.add(to * block.width), s.pair(p[0], p[1]));
+            (from, to) = (from + 2, to + 1);
+        }
+        block.store(state, SUM, j, sum);
     }
 }
 
@@ -250,13 +304,19 @@ unsafe fn pair_values<S: Bf16Dot>(block: &Block<'_, S>, segment: &Segment, colum
         for pair in 0..pairs(segment) {
             let keys = keys_of(segment, pair);
             for (at, count) in registers::<S>(width) {
-                let mut values = [s.splat(0.0); 2];
+                let mut values = [ZEROS.as_ptr(); 2];
                 for (value, key) in values.iter_mut().zip(keys) {
                     if let Some(key) = key {
-                        *value = load(s, v.at(key, at).ptr, count);
+                        *value = v.at(key, at).ptr;
                     }
                 }
-                store(s, to.add(pair * width + at), count, s.pair(values[0], values[1]));
+                let [first, second] = values;
+                let pairs = if count == S::LANES {
+                    s.load_zipped(first, second)
+                } else {
+                    s.pair(load(s, first, count), load(s, second, count))
+                };
+                store(s, to.add(pair * width + at), count, pairs);
             }
         }
     }

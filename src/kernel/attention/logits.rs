@@ -117,7 +117,7 @@ impl<S: Simd> Block<'_, S> {
             if self.values_are_finite(segment) {
                 return false;
             }
-            self.exponentials_or_masked(segment, line);
+            self.exponentials_or_masked::<P>(segment, line);
             P::accumulate_masked(self, segment, line);
         }
         true
@@ -150,8 +150,9 @@ impl<S: Simd> Block<'_, S> {
 
     /// P^T = exp2(S^T - m), and the sums of it; what has no weight is marked as [`MASKED`].
     #[inline(always)]
-    unsafe fn exponentials_or_masked(&self, segment: &Segment, line: usize) {
+    unsafe fn exponentials_or_masked<P: Products<S>>(&self, segment: &Segment, line: usize) {
         let s = self.s;
+        let rest = P::rest(self);
         for j in segment.registers.clone() {
             // SAFETY: the segment's lines have been written.
             unsafe {
@@ -159,7 +160,10 @@ impl<S: Simd> Block<'_, S> {
                 let mut sum = self.load(self.buffers.state, SUM, j);
                 for i in line..line + segment.keys.len() {
                     let x = self.load(self.buffers.scores, i, j);
-                    let p = s.apply::<Exp2Bounded>(s.sub(x, max));
+                    let p = s.apply::<Exp2Bounded>(match rest {
+                        Some(rest) => s.sub(s.mul(x, s.splat(rest)), max),
+                        None => s.sub(x, max),
+                    });
                     let masked = s.lt(x, s.splat(f32::MIN));
                     sum = s.add(sum, s.select(masked, s.splat(0.0), p));
                     self.store(self.buffers.scores, i, j, s.select(masked, s.splat(MASKED), p));

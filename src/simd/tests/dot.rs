@@ -69,6 +69,10 @@ every_dot! {
                 // SAFETY: a chunk has two halves.
                 let splat = unsafe { s.splat_pair(halves.as_ptr()) };
                 assert_eq!(bits_of(s, splat), vec![expected[0]; S::LANES]);
+                let (first, second) = halves.split_at(S::LANES);
+                let zipped: Vec<u32> = first.iter().zip(second).map(|(&a, &b)| pair(a, b)).collect();
+                // SAFETY: both have as many halves as there are lanes.
+                assert_eq!(bits_of(s, unsafe { s.load_zipped(first.as_ptr(), second.as_ptr()) }), zipped);
                 assert_eq!(bits_of(s, s.splat_half(halves[0])), vec![pair(halves[0], bf16::ZERO); S::LANES]);
             }
         }
