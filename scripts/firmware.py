@@ -37,8 +37,11 @@ def cargo(verb, target, program, opt_level, features=()):
     command = ["cargo", *([f"+{toolchain}"] if toolchain else []), verb, "--quiet", "--release", "--locked"]
     command += ["--target", target, "--bin", program, "--config", f"profile.release.opt-level={opt_level}"]
     command += [argument for feature in features for argument in ("--features", feature)]
+    # What is measured is the crate's own profile: without debug information, for one, an image loads unwind tables.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CARGO_PROFILE_")}
     # qemu writes what programs print to stderr.
-    return subprocess.run(command, cwd=CRATE, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900)
+    piped = {"text": True, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.run(command, cwd=CRATE, env=environment, timeout=900, **piped)
 
 
 def image(target, program):
