@@ -50,7 +50,9 @@ def files():
         seeds += [b"\0" + struct.pack("<Q", len(text)) + text + bytes(data), bytes([data << 2 | 1]) + text]
     # The reference reader lets the last of two tensors of one name count, and does not look at the first.
     twice = b'{"a":{"dtype":"F32","shape":[9],"data_offsets":[0,0]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
-    return seeds + [bytes([4 << 2 | 1]) + twice] + [b"\2" + data for data in noise("safetensors")]
+    # Nor does it mind white space before the brace, which the format does.
+    spaced = [bytes([1]) + space + b"{}" for space in [b" ", b"\r\n"]]
+    return seeds + [bytes([4 << 2 | 1]) + twice] + [b"\2" + data for data in noise("safetensors")] + spaced
 
 
 def lines():

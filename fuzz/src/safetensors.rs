@@ -119,10 +119,14 @@ fn compare(bytes: &[u8], ours: &SafeTensors<'_>, theirs: &::safetensors::SafeTen
 }
 
 /// What only this reader refuses: names that come twice (of which there the last counts, whatever the others say), fields that
-/// are none of the format's, too many or too long entries, metadata that are no object of strings.
+/// are none of the format's, too many or too long entries, metadata that are no object of strings, white space before the
+/// header's brace (which the format forbids).
 fn is_stricter(bytes: &[u8], error: &Error) -> bool {
-    matches!(error, Error::Header { fault: HeaderFault::Duplicate | HeaderFault::Field | HeaderFault::TooMany, .. })
-        || has_repeated_name(bytes)
+    match error {
+        Error::Header { fault: HeaderFault::Duplicate | HeaderFault::Field | HeaderFault::TooMany, .. } => true,
+        Error::Header { fault: HeaderFault::Syntax, at: 0 } if bytes.get(8).is_some_and(u8::is_ascii_whitespace) => true,
+        _ => has_repeated_name(bytes),
+    }
 }
 
 /// Whether a header that is JSON has a member twice.
