@@ -73,6 +73,7 @@ def found(lines):
 
 
 A64_READ = {
+    "first of pairs": ["ldp q{}, q{}, [x1]", "ldr q{}, [x1, #32]"] + [f"shl v{r}.4s, v{r}.4s, #16" for r in (1, 2, 3)],
     "pairs": ["ldp q{}, q{}, [x1]", "ldr q{}, [x1, #32]"],
     "f32": ["ldp q{}, q{}, [x1]", "ldr q{}, [x1, #32]"],
     "f16": ["ldp d{}, d{}, [x1]", "ldr d{}, [x1, #16]"] + [f"fcvtl v{r}.4s, v{r}.4h" for r in (1, 2, 3)],
@@ -115,6 +116,11 @@ class Neon(unittest.TestCase):
         code, out = self.judge(bf16=neon_loop("pairs", "mov x9, x9"))
         self.assertEqual(code, 1, out)
         self.assertIn("the bf16 tile has 39 instructions, and its shape asks for 35\n", out)
+
+    def test_pairs_that_are_widened(self):
+        code, out = self.judge(bf16=neon_loop("first of pairs"))
+        self.assertEqual(code, 0, out)
+        self.assertRegex(out, r"bf16 +8 x 12 +1 +1 +24 +0.42 +41 ")
 
     def test_too_many_instructions(self):
         code, out = self.judge(f32=neon_loop("f32", "mov x9, x9"))

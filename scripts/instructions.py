@@ -68,7 +68,7 @@ class X86:
 
 class A64:
     FORMAT = "elf64-littleaarch64"
-    TYPES = {"bf16": re.compile("u?shll2?$|bfdot$"), "f16": re.compile("fcvtl2?$"), "f32": re.compile("")}
+    TYPES = {"bf16": re.compile("u?shll?2?$|bfdot$"), "f16": re.compile("fcvtl2?$"), "f32": re.compile("")}
     MOVE = re.compile("mov$")
     CALL = re.compile("blr?$")
     GATHER = re.compile("ld1$")  # Of single lanes; whole registers are loaded by LDR and LDP.

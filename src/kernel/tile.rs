@@ -7,7 +7,6 @@
 
 use core::hint::black_box;
 use core::marker::PhantomData;
-use core::sync::atomic::{Ordering, compiler_fence};
 
 use half::bf16;
 
@@ -148,14 +147,20 @@ pub(crate) unsafe fn tiles_abreast<S: Simd, T: Terms<S>, const MR: usize, const 
         }
     }
     let mut left = k - strides * STRIDE;
-    while left > 0 {
-        let steps = left.min(T::STEPS);
+    while left >= T::STEPS {
+        for (j, acc) in acc.iter_mut().enumerate() {
+            // SAFETY: as many steps are left.
+            unsafe { T::step(s, acc, a, b.wrapping_add(j * panel), T::STEPS) };
+        }
+        (a, b) = (a.at(0, T::STEPS), b.wrapping_add(lines));
+        left -= T::STEPS;
+    }
+    // Behind the loop: a condition inside it costs registers, and there are none left.
+    if left > 0 {
         for (j, acc) in acc.iter_mut().enumerate() {
             // SAFETY: as many steps are left; a panel has whole groups of lines.
-            unsafe { T::step(s, acc, a, b.wrapping_add(j * panel), steps) };
+            unsafe { T::step(s, acc, a, b.wrapping_add(j * panel), left) };
         }
-        (a, b) = (a.at(0, steps), b.wrapping_add(lines));
-        left -= steps;
     }
     acc
 }
@@ -199,12 +204,16 @@ impl<S: Bf16Dot> Terms<S> for MultiplyAddPairs {
     ) {
         // SAFETY: the line has NV registers, and `steps` columns MR elements each.
         unsafe {
-            let b = |j: usize| b.add(2 * j * S::LANES);
-            multiply_add(s, acc, a, each!(s.splat(0.0); NV, j => s.first_of_pairs(s.load_pairs(b(j)))));
-            // The pairs are loaded again, not kept: there is no register for them.
-            compiler_fence(Ordering::SeqCst);
+            let at = |j: usize| 2 * j * S::LANES;
+            multiply_add(s, acc, a, each!(s.splat(0.0); NV, j => s.first_of_pairs(s.load_pairs(b.add(at(j))))));
             if steps == 2 {
-                multiply_add(s, acc, a.at(0, 1), each!(s.splat(0.0); NV, j => s.second_of_pairs(s.load_pairs(b(j)))));
+                // The pairs are loaded again, not kept: there is no register for them.
+                let mut b = b;
+                for sum in acc.as_flattened_mut() {
+                    (*sum, b) = s.behind(*sum, b);
+                }
+                let line = each!(s.splat(0.0); NV, j => s.second_of_pairs(s.load_pairs(b.add(at(j)))));
+                multiply_add(s, acc, a.at(0, 1), line);
             }
         }
     }

@@ -30,6 +30,8 @@ mod tests;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod wasm;
 
+use core::sync::atomic::{Ordering, compiler_fence};
+
 use half::{bf16, f16};
 
 /// The widest registers of any level, in floats.
@@ -238,6 +240,13 @@ pub(crate) unsafe trait Bf16Dot: Simd {
     fn first_of_pairs(self, pairs: Self::F32) -> Self::F32;
     /// The second half of each pair, widened exactly.
     fn second_of_pairs(self, pairs: Self::F32) -> Self::F32;
+    /// Both as they are, but the address as if it came from the sum: the compiler loads nothing from it before it has that, and
+    /// keeps nothing that has been loaded from there.
+    #[inline(always)]
+    fn behind(self, sum: Self::F32, p: *const bf16) -> (Self::F32, *const bf16) {
+        compiler_fence(Ordering::SeqCst);
+        (sum, p)
+    }
     /// The same pair in every lane.
     /// # Safety
     /// `p` is valid for reading two elements.

@@ -294,6 +294,16 @@ unsafe impl Bf16Dot for Neon<true> {
     }
 
     #[inline(always)]
+    fn behind(self, sum: float32x4_t, p: *const bf16) -> (float32x4_t, *const bf16) {
+        let (mut sum, mut p) = (sum, p);
+        // SAFETY: no instruction at all.
+        unsafe {
+            asm!("/* {0:v} {1} */", inout(vreg) sum, inout(reg) p, options(pure, nomem, nostack, preserves_flags))
+        };
+        (sum, p)
+    }
+
+    #[inline(always)]
     unsafe fn splat_pair(self, p: *const bf16) -> float32x4_t {
         // SAFETY: two halves are four bytes, of any alignment.
         unsafe { vreinterpretq_f32_u32(vdupq_n_u32(p.cast::<u32>().read_unaligned())) }
