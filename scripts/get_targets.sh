@@ -72,14 +72,15 @@ get_rust() {
     touch "$rust/complete"
 }
 
-# The standard library, or core and alloc alone where there is no system. RUSTC_BOOTSTRAP is set here and nowhere else: what
+# The standard library, or core and alloc alone where there is no system. It does not print backtraces: what reads debugging
+# information for them is an eighth of the work. RUSTC_BOOTSTRAP is set here and nowhere else: what
 # is built with the toolchain is plain stable Rust.
 build_std() {
     local target=$1 crates features= to=$rust/lib/rustlib/$1/lib seed=$home/seed
     [ -d "$to" ] && return
     echo "==> The standard library for $target"
     case $target in
-        *-linux-*) crates=std,panic_abort,panic_unwind,proc_macro,test features=panic-unwind,backtrace ;;
+        *-linux-*) crates=std,panic_abort,panic_unwind,test features=panic-unwind ;;
         wasm32-*) crates=std,panic_abort,test ;;
         *) crates=core,alloc features=compiler-builtins-mem ;;
     esac
