@@ -124,7 +124,9 @@ fn compare(bytes: &[u8], ours: &SafeTensors<'_>, theirs: &::safetensors::SafeTen
 fn is_stricter(bytes: &[u8], error: &Error) -> bool {
     match error {
         Error::Header { fault: HeaderFault::Duplicate | HeaderFault::Field | HeaderFault::TooMany, .. } => true,
-        Error::Header { fault: HeaderFault::Syntax, at: 0 } if bytes.get(8).is_some_and(u8::is_ascii_whitespace) => true,
+        Error::Header { fault: HeaderFault::Syntax, at: 0 } if bytes.get(8).is_some_and(u8::is_ascii_whitespace) => {
+            true
+        }
         _ => has_repeated_name(bytes),
     }
 }
