@@ -33,17 +33,20 @@ impl Line {
         self
     }
 
-    /// A whole number.
+    /// A whole number. By subtraction: a division of 64 bits is a function of a kilobyte on most microcontrollers.
     #[must_use]
     pub fn number(mut self, number: u64) -> Self {
-        let mut power = 1_u64;
-        while number / 10 >= power {
-            power *= 10;
-        }
-        while power > 0 {
-            // What is left of a number below ten powers is one digit.
-            self.push(b'0' + (number / power % 10) as u8);
-            power /= 10;
+        let (mut left, mut started) = (number, false);
+        for power in POWERS {
+            let mut digit = b'0';
+            while left >= power {
+                left -= power;
+                digit += 1;
+            }
+            started |= digit > b'0' || power == 1;
+            if started {
+                self.push(digit);
+            }
         }
         self
     }
@@ -70,3 +73,14 @@ impl Line {
         board::write(&self.text);
     }
 }
+
+/// Those of ten that fit, the largest first.
+const POWERS: [u64; 20] = {
+    let mut powers = [1; 20];
+    let mut i = powers.len() - 1;
+    while i > 0 {
+        powers[i - 1] = powers[i] * 10;
+        i -= 1;
+    }
+    powers
+};

@@ -22,18 +22,18 @@ pub fn stack_pointer() -> usize {
 pub fn instructions() -> u64 {
     // SAFETY: the counter may be read at any time.
     let ticks = unsafe { core::ptr::without_provenance::<u32>(COUNTER).read_volatile() };
-    u64::from(ticks) * TICK_PS / INSTRUCTION_PS
+    u64::from(ticks) * TICK_NS / INSTRUCTION_NS
 }
 
 /// The register `COUNTER` of the board's FPGA, and what a tick takes.
 #[cfg(board = "mps2-an386")]
 const COUNTER: usize = 0x4002_8018;
 #[cfg(board = "mps2-an386")]
-const TICK_PS: u64 = 40_000;
+const TICK_NS: u64 = 40;
 #[cfg(board = "mps3-an547")]
 const COUNTER: usize = 0x4930_2018;
 #[cfg(board = "mps3-an547")]
-const TICK_PS: u64 = 50_000;
+const TICK_NS: u64 = 50;
 
-/// 2^6 ns.
-const INSTRUCTION_PS: u64 = 64_000;
+/// Of a shift of 6. A power of two: a division by another number of 64 bits is a function of a kilobyte.
+const INSTRUCTION_NS: u64 = 64;
