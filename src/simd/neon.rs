@@ -294,6 +294,7 @@ unsafe impl Bf16Dot for Neon<true> {
     }
 
     #[inline(always)]
+    #[allow(clippy::pointers_in_nomem_asm_block, reason = "nothing is read through it")]
     fn behind(self, sum: float32x4_t, p: *const bf16) -> (float32x4_t, *const bf16) {
         let (mut sum, mut p) = (sum, p);
         // SAFETY: no instruction at all.
