@@ -70,7 +70,9 @@ impl Cell {
     }
 }
 
-/// The best level of this CPU.
+/// The highest level of this CPU.
+static HIGHEST: Cell = Cell::empty();
+/// The best one: the fastest.
 static DETECTED: Cell = Cell::empty();
 /// What the environment asks for, or else the best. Apart from `FORCED`, so that reading it never undoes a `set_current`.
 static INITIAL: Cell = Cell::empty();
@@ -81,16 +83,24 @@ impl Level {
     /// Portable code, no vector instructions asked for. Every CPU has it.
     pub const SCALAR: Self = Self(Kind::Scalar);
 
-    /// The names of this architecture's levels, from slowest to fastest, whether this CPU has them or not: `scalar`, and
-    /// `avx2`, `avx512`, `avx512bf16` on x86-64, `neon`, `neonbf16` on AArch64, `wasm128` on WebAssembly built with `simd128`.
+    /// The names of this architecture's levels, whether this CPU has them or not, upwards, each with all instructions of the one
+    /// before: `scalar`, and `avx2`, `avx512`, `avx512bf16` on x86-64, `neon`, `neonbf16` on AArch64, `wasm128` on WebAssembly built
+    /// with `simd128`.
     pub const NAMES: &[&str] = Kind::NAMES;
 
-    /// The best level of this CPU. Asked once, then remembered.
+    /// The best level of this CPU, which is the fastest. Asked once, then remembered.
+    ///
+    /// That is the highest, but on Intel's CPUs from Sapphire Rapids on: there it is `avx512`, as `avx512bf16` multiplies pairs of
+    /// bf16 in more time than it takes to widen them (measured on Emerald Rapids).
     ///
     /// x86-64 is asked, but not on bare metal, where nobody may have switched its vector state on; AArch64 with the feature `std`.
     /// Everywhere else the level is what the build's target features promise.
     pub fn detect() -> Self {
-        DETECTED.get_or_compute(|| Self(Kind::probe()))
+        DETECTED.get_or_compute(|| Self(Self::highest().0.fastest()))
+    }
+
+    fn highest() -> Self {
+        HIGHEST.get_or_compute(|| Self(Kind::probe()))
     }
 
     /// The level that operations run at: what [`set_current`](Self::set_current) was given, or else the best of this CPU.
@@ -119,8 +129,8 @@ impl Level {
 
     /// The levels of this CPU, from scalar upwards.
     pub fn available() -> impl Iterator<Item = Self> {
-        let Self(best) = Self::detect();
-        Kind::ALL.iter().copied().filter(move |kind| *kind <= best).map(Self)
+        let Self(highest) = Self::highest();
+        Kind::ALL.iter().copied().filter(move |kind| *kind <= highest).map(Self)
     }
 
     /// The lower-case name, one of [`NAMES`](Self::NAMES).

@@ -26,9 +26,14 @@ impl Kind {
         }
     }
 
-    /// The best level of this CPU.
+    /// The highest level of this CPU.
     pub fn probe() -> Self {
         if has_bf16() { Self::NeonBf16 } else { Self::Neon }
+    }
+
+    /// The fastest level of this CPU, whose highest is this one.
+    pub const fn fastest(self) -> Self {
+        self
     }
 
     pub const fn shape(self) -> Shape {

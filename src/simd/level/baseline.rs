@@ -39,9 +39,14 @@ impl Kind {
         }
     }
 
-    /// The best level of this CPU.
+    /// The highest level of this CPU.
     pub const fn probe() -> Self {
         if HAS_VECTORS { Self::Vectors } else { Self::Scalar }
+    }
+
+    /// The fastest level of this CPU, whose highest is this one.
+    pub const fn fastest(self) -> Self {
+        self
     }
 
     pub const fn shape(self) -> Shape {

@@ -34,11 +34,15 @@ impl Kind {
         }
     }
 
-    /// The best level of this CPU.
+    /// The highest level of this CPU.
     pub fn probe() -> Self {
-        // Bare metal: nobody may have switched the vector state on. SGX: CPUID traps. Miri: no CPU to ask.
-        let must_not_ask = cfg!(any(target_os = "none", target_env = "sgx", miri));
-        if must_not_ask || built_for() == Self::Avx512Bf16 { built_for() } else { classify(CpuBits::read()) }
+        if MUST_NOT_ASK || built_for() == Self::Avx512Bf16 { built_for() } else { classify(CpuBits::read()) }
+    }
+
+    /// The fastest level of this CPU, whose highest is this one.
+    pub fn fastest(self) -> Self {
+        let slow_pairs = self == Self::Avx512Bf16 && !MUST_NOT_ASK && CpuBits::read().has_slow_pairs();
+        if slow_pairs { Self::Avx512 } else { self }
     }
 
     pub const fn shape(self) -> Shape {
@@ -75,6 +79,11 @@ impl Kind {
     }
 }
 
+/// Bare metal: nobody may have switched the vector state on. SGX: CPUID traps. Miri: no CPU to ask.
+const MUST_NOT_ASK: bool = cfg!(any(target_os = "none", target_env = "sgx", miri));
+
+/// Leaf 0, ebx, edx, ecx: the vendor's name.
+const INTEL: [u32; 3] = [u32::from_le_bytes(*b"Genu"), u32::from_le_bytes(*b"ineI"), u32::from_le_bytes(*b"ntel")];
 /// Leaf 1, ecx.
 const FMA: u32 = 1 << 12;
 const OSXSAVE: u32 = 1 << 27;
@@ -86,6 +95,8 @@ const AVX512F: u32 = 1 << 16;
 const AVX512DQ: u32 = 1 << 17;
 const AVX512BW: u32 = 1 << 30;
 const AVX512VL: u32 = 1 << 31;
+/// Leaf 7, edx.
+const AVX512_FP16: u32 = 1 << 23;
 /// Leaf 7, subleaf 1, eax.
 const AVX512_BF16: u32 = 1 << 5;
 /// Register state that the operating system saves: xmm, ymm / also the mask registers, the upper halves, zmm16 to zmm31.
@@ -95,8 +106,10 @@ const ZMM_STATE: u64 = 0xE6;
 /// What the CPU and the operating system say about themselves; zero where they could not be asked.
 #[derive(Clone, Copy, Default)]
 struct CpuBits {
+    vendor: [u32; 3],
     leaf1_ecx: u32,
     leaf7_ebx: u32,
+    leaf7_edx: u32,
     leaf7_1_eax: u32,
     xcr0: u64,
 }
@@ -110,11 +123,11 @@ const fn built_for() -> Kind {
         target_feature = "avx512dq",
         target_feature = "avx512vl"
     ));
-    best(avx2, avx512, cfg!(target_feature = "avx512bf16"))
+    highest(avx2, avx512, cfg!(target_feature = "avx512bf16"))
 }
 
-/// The best level, each set counting only with those before it.
-const fn best(avx2: bool, avx512: bool, bf16: bool) -> Kind {
+/// The highest level, each set counting only with those before it.
+const fn highest(avx2: bool, avx512: bool, bf16: bool) -> Kind {
     match (avx2, avx512, bf16) {
         (true, true, true) => Kind::Avx512Bf16,
         (true, true, false) => Kind::Avx512,
@@ -123,12 +136,12 @@ const fn best(avx2: bool, avx512: bool, bf16: bool) -> Kind {
     }
 }
 
-/// The best level that the bits allow.
+/// The highest level that the bits allow.
 const fn classify(cpu: CpuBits) -> Kind {
     let leaf1 = FMA | OSXSAVE | AVX | F16C;
     let avx2 = has(cpu.leaf1_ecx, leaf1) && has(cpu.leaf7_ebx, AVX2) && cpu.xcr0 & YMM_STATE == YMM_STATE;
     let avx512 = has(cpu.leaf7_ebx, AVX512F | AVX512BW | AVX512DQ | AVX512VL) && cpu.xcr0 & ZMM_STATE == ZMM_STATE;
-    best(avx2, avx512, has(cpu.leaf7_1_eax, AVX512_BF16))
+    highest(avx2, avx512, has(cpu.leaf7_1_eax, AVX512_BF16))
 }
 
 /// Whether all of `wanted` are set.
@@ -137,14 +150,22 @@ const fn has(bits: u32, wanted: u32) -> bool {
 }
 
 impl CpuBits {
+    /// Intel's cores from Golden Cove on, which are the ones with AVX512_FP16, start a dot product of pairs every other cycle, and
+    /// four multiply-adds in that time: half the operations of widening. (docs/performance.md has the figures.)
+    const fn has_slow_pairs(self) -> bool {
+        let [a, b, c] = self.vendor;
+        a == INTEL[0] && b == INTEL[1] && c == INTEL[2] && has(self.leaf7_edx, AVX512_FP16)
+    }
+
     fn read() -> Self {
+        let leaf0 = __cpuid(0);
         // A leaf beyond the highest one answers with the data of another leaf.
-        let max_leaf = __cpuid(0).eax;
+        let max_leaf = leaf0.eax;
         let leaf1_ecx = if max_leaf >= 1 { __cpuid(1).ecx } else { 0 };
         let leaf7 = |subleaf| if max_leaf >= 7 { Some(__cpuid_count(7, subleaf)) } else { None };
         // Subleaf 0 names the highest subleaf in eax.
         let max_subleaf = leaf7(0).map_or(0, |leaf| leaf.eax);
-        let leaf7_ebx = leaf7(0).map_or(0, |leaf| leaf.ebx);
+        let [leaf7_ebx, leaf7_edx] = leaf7(0).map_or([0; 2], |leaf| [leaf.ebx, leaf.edx]);
         let leaf7_1_eax = if max_subleaf >= 1 { leaf7(1).map_or(0, |leaf| leaf.eax) } else { 0 };
         let xcr0 = if has(leaf1_ecx, OSXSAVE) {
             // SAFETY: OSXSAVE says that the operating system has enabled XGETBV; register 0 always exists then.
@@ -152,7 +173,7 @@ impl CpuBits {
         } else {
             0
         };
-        Self { leaf1_ecx, leaf7_ebx, leaf7_1_eax, xcr0 }
+        Self { vendor: [leaf0.ebx, leaf0.edx, leaf0.ecx], leaf1_ecx, leaf7_ebx, leaf7_edx, leaf7_1_eax, xcr0 }
     }
 }
 
@@ -171,7 +192,14 @@ mod tests {
     use super::*;
 
     /// A CPU and system with everything.
-    const FULL: CpuBits = CpuBits { leaf1_ecx: u32::MAX, leaf7_ebx: u32::MAX, leaf7_1_eax: u32::MAX, xcr0: u64::MAX };
+    const FULL: CpuBits = CpuBits {
+        vendor: INTEL,
+        leaf1_ecx: u32::MAX,
+        leaf7_ebx: u32::MAX,
+        leaf7_edx: u32::MAX,
+        leaf7_1_eax: u32::MAX,
+        xcr0: u64::MAX,
+    };
 
     #[test]
     fn made_up_cpus() {
@@ -201,6 +229,23 @@ mod tests {
         ];
         for (name, cpu, expected) in cases {
             assert_eq!(classify(cpu), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn pairs_are_slow_on_some_cores() {
+        let amd = [*b"Auth", *b"enti", *b"cAMD"].map(u32::from_le_bytes);
+        let cases = [
+            ("Sapphire Rapids", FULL, true),
+            ("Cooper Lake", CpuBits { leaf7_edx: !AVX512_FP16, ..FULL }, false),
+            ("Zen 4", CpuBits { vendor: amd, leaf7_edx: !AVX512_FP16, ..FULL }, false),
+            ("AMD with AVX512_FP16", CpuBits { vendor: amd, ..FULL }, false),
+        ];
+        for (name, cpu, expected) in cases {
+            assert_eq!(cpu.has_slow_pairs(), expected, "{name}");
+        }
+        for kind in [Kind::Scalar, Kind::Avx2, Kind::Avx512] {
+            assert_eq!(kind.fastest(), kind);
         }
     }
 
