@@ -150,8 +150,8 @@ const fn has(bits: u32, wanted: u32) -> bool {
 }
 
 impl CpuBits {
-    /// Intel's cores from Golden Cove on, which are the ones with AVX512_FP16, start a dot product of pairs every other cycle, and
-    /// four multiply-adds in that time: half the operations of widening. (docs/performance.md has the figures.)
+    /// Intel's cores from Golden Cove on, which are the ones with AVX512_FP16: one of them was measured to start a dot product of
+    /// pairs every other cycle, and four multiply-adds in that time. (docs/performance.md has the figures.)
     const fn has_slow_pairs(self) -> bool {
         let [a, b, c] = self.vendor;
         a == INTEL[0] && b == INTEL[1] && c == INTEL[2] && has(self.leaf7_edx, AVX512_FP16)
