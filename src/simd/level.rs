@@ -60,6 +60,11 @@ impl Cell {
         self.0.store(level.0 as u8, Relaxed);
     }
 
+    /// As [`Self::get_or_compute`] for what the CPU says. Where it is not asked the cell is not used, and not linked.
+    fn get_or_ask(&self, ask: impl FnOnce() -> Level) -> Level {
+        if Kind::IS_ASKED { self.get_or_compute(ask) } else { ask() }
+    }
+
     /// The content, computed first if there is none. Two threads may both compute it; they get the same.
     fn get_or_compute(&self, compute: impl FnOnce() -> Level) -> Level {
         self.get().unwrap_or_else(|| {
@@ -96,11 +101,11 @@ impl Level {
     /// x86-64 is asked, but not on bare metal, where nobody may have switched its vector state on; AArch64 with the feature `std`.
     /// Everywhere else the level is what the build's target features promise.
     pub fn detect() -> Self {
-        DETECTED.get_or_compute(|| Self(Self::highest().0.fastest()))
+        DETECTED.get_or_ask(|| Self(Self::highest().0.fastest()))
     }
 
     fn highest() -> Self {
-        HIGHEST.get_or_compute(|| Self(Kind::probe()))
+        HIGHEST.get_or_ask(|| Self(Kind::probe()))
     }
 
     /// The level that operations run at: what [`set_current`](Self::set_current) was given, or else the best of this CPU.

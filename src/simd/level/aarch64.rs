@@ -26,6 +26,9 @@ impl Kind {
         }
     }
 
+    /// Whether the CPU is asked what it has.
+    pub const IS_ASKED: bool = true;
+
     /// The highest level of this CPU.
     pub fn probe() -> Self {
         if has_bf16() { Self::NeonBf16 } else { Self::Neon }

@@ -39,6 +39,9 @@ impl Kind {
         }
     }
 
+    /// Whether the CPU is asked what it has.
+    pub const IS_ASKED: bool = false;
+
     /// The highest level of this CPU.
     pub const fn probe() -> Self {
         if HAS_VECTORS { Self::Vectors } else { Self::Scalar }

@@ -34,6 +34,9 @@ impl Kind {
         }
     }
 
+    /// Whether the CPU is asked what it has.
+    pub const IS_ASKED: bool = true;
+
     /// The highest level of this CPU.
     pub fn probe() -> Self {
         if MUST_NOT_ASK || built_for() == Self::Avx512Bf16 { built_for() } else { classify(CpuBits::read()) }
