@@ -64,14 +64,11 @@ python3 -B scripts/check_tiles.py --expect avx2,avx512 "$work/core-only/target/r
 
 for features in "${feature_sets[@]}"; do
     step "Clippy: --no-default-features --features '$features'"
-    cargo clippy --locked --no-default-features --features "$features" -- -D warnings
+    cargo clippy --locked --all-targets --no-default-features --features "$features" -- -D warnings
 done
-# Tests, benches and examples as well: with nothing, with what is on by default, with everything.
-step "Clippy: all targets, --no-default-features"
-cargo clippy --locked --all-targets --no-default-features -- -D warnings
-step "Clippy: all targets, default features"
+step "Clippy: default features"
 cargo clippy --locked --all-targets -- -D warnings
-step "Clippy: all targets, --all-features"
+step "Clippy: --all-features"
 cargo clippy --locked --all-targets --all-features -- -D warnings
 
 step "Docs: --all-features"

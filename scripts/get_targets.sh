@@ -72,9 +72,9 @@ get_rust() {
     touch "$rust/complete"
 }
 
-# The standard library, or core and alloc alone where there is no system. It does not print backtraces: what reads debugging
-# information for them is an eighth of the work. RUSTC_BOOTSTRAP is set here and nowhere else: what
-# is built with the toolchain is plain stable Rust.
+# The standard library, or core and alloc alone where there is no system. It prints no backtraces: what reads debugging information
+# for them takes a sixth of the time. RUSTC_BOOTSTRAP is set here and nowhere else: what is built with the toolchain is plain
+# stable Rust.
 build_std() {
     local target=$1 crates features= to=$rust/lib/rustlib/$1/lib seed=$home/seed
     [ -d "$to" ] && return

@@ -5,7 +5,7 @@
 //! each, so that the stated error of a fit is that of the rounded coefficients.
 //!
 //! Largest error over every f32, in units in the last place (ULP) of the f32 nearest to the exact result; `tests/math.rs`
-//! asserts and measures it (on levels that round twice, over every eighth block of 4096 floats):
+//! asserts and measures it:
 //!
 //! | | AVX2, AVX-512, NEON | scalar, WebAssembly: `fma` rounds twice |
 //! |---|---|---|

@@ -34,18 +34,22 @@ impl Kind {
         }
     }
 
-    /// Whether the CPU is asked what it has.
-    pub const IS_ASKED: bool = true;
+    /// Whether the CPU is asked what it has. Bare metal: nobody may have switched the vector state on. SGX: CPUID traps. Miri: no CPU
+    /// to ask.
+    pub const IS_ASKED: bool = !cfg!(any(target_os = "none", target_env = "sgx", miri));
 
     /// The highest level of this CPU.
     pub fn probe() -> Self {
-        if MUST_NOT_ASK || built_for() == Self::Avx512Bf16 { built_for() } else { classify(CpuBits::read()) }
+        if !Self::IS_ASKED || built_for() == Self::Avx512Bf16 { built_for() } else { classify(CpuBits::read()) }
     }
 
     /// The fastest level of this CPU, whose highest is this one.
     pub fn fastest(self) -> Self {
-        let slow_pairs = self == Self::Avx512Bf16 && !MUST_NOT_ASK && CpuBits::read().has_slow_pairs();
-        if slow_pairs { Self::Avx512 } else { self }
+        if Self::IS_ASKED { self.fastest_on(CpuBits::read()) } else { self }
+    }
+
+    fn fastest_on(self, cpu: CpuBits) -> Self {
+        if self == Self::Avx512Bf16 && cpu.has_slow_pairs() { Self::Avx512 } else { self }
     }
 
     pub const fn shape(self) -> Shape {
@@ -81,9 +85,6 @@ impl Kind {
         self.has_bf16_dot().then(|| unsafe { Avx512::<true>::new() }.call_dot(op))
     }
 }
-
-/// Bare metal: nobody may have switched the vector state on. SGX: CPUID traps. Miri: no CPU to ask.
-const MUST_NOT_ASK: bool = cfg!(any(target_os = "none", target_env = "sgx", miri));
 
 /// Leaf 0, ebx, edx, ecx: the vendor's name.
 const INTEL: [u32; 3] = [u32::from_le_bytes(*b"Genu"), u32::from_le_bytes(*b"ineI"), u32::from_le_bytes(*b"ntel")];
@@ -153,11 +154,10 @@ const fn has(bits: u32, wanted: u32) -> bool {
 }
 
 impl CpuBits {
-    /// Intel's cores from Golden Cove on, which are the ones with AVX512_FP16: one of them was measured to start a dot product of
-    /// pairs every other cycle, and four multiply-adds in that time. (docs/performance.md has the figures.)
-    const fn has_slow_pairs(self) -> bool {
-        let [a, b, c] = self.vendor;
-        a == INTEL[0] && b == INTEL[1] && c == INTEL[2] && has(self.leaf7_edx, AVX512_FP16)
+    /// Intel's cores from Golden Cove on, which are the ones with AVX512_FP16: one of them multiplies pairs at half the speed of f32
+    /// (docs/performance.md).
+    fn has_slow_pairs(self) -> bool {
+        self.vendor == INTEL && has(self.leaf7_edx, AVX512_FP16)
     }
 
     fn read() -> Self {
@@ -236,20 +236,21 @@ mod tests {
     }
 
     #[test]
-    fn pairs_are_slow_on_some_cores() {
+    fn the_fastest_level_is_the_highest_but_where_pairs_are_slow() {
         let amd = [*b"Auth", *b"enti", *b"cAMD"].map(u32::from_le_bytes);
         let cases = [
-            ("Sapphire Rapids", FULL, true),
-            ("Cooper Lake", CpuBits { leaf7_edx: !AVX512_FP16, ..FULL }, false),
-            ("Zen 4", CpuBits { vendor: amd, leaf7_edx: !AVX512_FP16, ..FULL }, false),
-            ("AMD with AVX512_FP16", CpuBits { vendor: amd, ..FULL }, false),
+            ("Sapphire Rapids", FULL, Kind::Avx512),
+            ("Cooper Lake", CpuBits { leaf7_edx: !AVX512_FP16, ..FULL }, Kind::Avx512Bf16),
+            ("Zen 4", CpuBits { vendor: amd, leaf7_edx: !AVX512_FP16, ..FULL }, Kind::Avx512Bf16),
+            ("AMD with AVX512_FP16", CpuBits { vendor: amd, ..FULL }, Kind::Avx512Bf16),
         ];
         for (name, cpu, expected) in cases {
-            assert_eq!(cpu.has_slow_pairs(), expected, "{name}");
+            assert_eq!(Kind::Avx512Bf16.fastest_on(cpu), expected, "{name}");
+            for lower in [Kind::Scalar, Kind::Avx2, Kind::Avx512] {
+                assert_eq!(lower.fastest_on(cpu), lower, "{name}");
+            }
         }
-        for kind in [Kind::Scalar, Kind::Avx2, Kind::Avx512] {
-            assert_eq!(kind.fastest(), kind);
-        }
+        assert_eq!(crate::Level::detect().0, Kind::probe().fastest());
     }
 
     /// The standard library's detection is the reference where there is one.
