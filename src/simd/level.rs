@@ -104,7 +104,8 @@ impl Level {
         DETECTED.get_or_ask(|| Self(Self::highest().0.fastest()))
     }
 
-    fn highest() -> Self {
+    /// The highest level of this CPU.
+    pub(super) fn highest() -> Self {
         HIGHEST.get_or_ask(|| Self(Kind::probe()))
     }
 

@@ -6,9 +6,10 @@ use super::*;
 use crate::error::Error;
 
 #[test]
-fn available_levels_go_up_from_scalar() {
+fn available_levels_go_up_from_scalar_to_the_highest() {
     let levels: Vec<Level> = Level::available().collect();
     assert_eq!(levels.first(), Some(&Level::SCALAR));
+    assert_eq!(levels.last(), Some(&Level::highest()));
     assert!(levels.contains(&Level::detect()));
     assert!(levels.is_sorted_by_key(|level| level.lanes()));
     let names: Vec<_> = levels.iter().map(|level| level.name()).collect();
