@@ -10,7 +10,7 @@ use common::product::{self, bits, every_form, in_pairs};
 use common::stored::{BothOrders, Stored, type_pairs};
 use selfattn::{Activation, Dtype, Epilogue, Order};
 
-/// Each limit (144 rows; 512 and 2048 steps; registers, panels and chunks of panels) from below, at it and from above.
+/// Each limit (144 rows; 512 steps, once and four times; registers, panels and chunks of panels) from below, at it and from above.
 const SIZES: [[usize; 3]; 32] = [
     [1, 1, 1],
     [1, 513, 400],

@@ -33,13 +33,11 @@ use crate::scratch::some;
 use crate::simd::Level;
 use crate::view::{MatMut, Matrix, for_each_type};
 
-/// Steps of `k` between two visits to C. The visits are what costs: C comes from memory, while a panel and the rows of A that
-/// no longer fit the caches stream from the next level without a stall.
-const KC: usize = 2048;
+/// Steps of `k` between two visits to C: a panel's block is 96 KiB at 48 columns, one of A with it 288 KiB. With four times as
+/// many, rows of A spread over more pages than a core has addresses for, and 2048 x 2048 weights take a seventh longer on Intel's.
+const KC: usize = 512;
 /// Rows of A per pass over a panel, a multiple of every tile's rows.
 const MC: usize = 144;
-/// Steps of `k` of a panel of plain weights that one block of rows passes over: 96 KiB at 48 columns.
-const KC_PLAIN: usize = 512;
 /// Columns of plain weights packed at a time, where several blocks of rows pass over them.
 const NC: usize = 192;
 
@@ -71,8 +69,8 @@ impl Types {
 
 /// Floats of memory for one task: widened rows of A, and panels of plain weights; `None` on overflow.
 pub(crate) const fn memory_lens(level: Level, size: Size, types: Types) -> Option<[usize; 2]> {
-    let [panels, kc] = if types.plain { chunk(level, size.m) } else { [0, KC] };
-    let steps = min(size.k, kc);
+    let panels = if types.plain { chunk(level, size.m) } else { 0 };
+    let steps = min(size.k, KC);
     let widens = !matches!(types.a, Dtype::F32) && !types.dot(level);
     let widened = if widens { some!(min(size.m, MC).checked_mul(steps)) } else { 0 };
     let columns = min(size.n, panels * level.tile().1).next_multiple_of(level.lanes());
@@ -83,10 +81,10 @@ const fn min(a: usize, b: usize) -> usize {
     if a < b { a } else { b }
 }
 
-/// Panels of plain weights that are packed at a time, and steps of `k`: what one block of rows passes over once is used at
-/// once, else it should serve all blocks of rows.
-const fn chunk(level: Level, m: usize) -> [usize; 2] {
-    if m > MC { [NC.div_ceil(level.tile().1), KC] } else { [1, KC_PLAIN] }
+/// Panels of plain weights that are packed at a time: what one block of rows passes over once is used at once, else it should
+/// serve all blocks of rows.
+const fn chunk(level: Level, m: usize) -> usize {
+    if m > MC { NC.div_ceil(level.tile().1) } else { 1 }
 }
 
 /// `out = act(a b + bias) + residual`, panels split among the engine's threads. Each of `memory` is as long as
@@ -219,12 +217,12 @@ impl<K: Kind> Task<'_, K> {
     /// Computes the columns of some panels.
     fn run(&self, panels: Range<usize>) {
         let Size { m, k, .. } = self.size;
-        let [at_a_time, kc] = match self.b {
+        let at_a_time = match self.b {
             Source::Plain(_) => chunk(self.level, m),
-            Source::Packed(_) => [panels.len(), KC],
+            Source::Packed(_) => panels.len(),
         };
         let chunks = || panels.clone().step_by(at_a_time.max(1)).map(|first| first..panels.end.min(first + at_a_time));
-        let steps = || (0..k.max(1)).step_by(kc).map(|p| p..k.min(p + kc));
+        let steps = || (0..k.max(1)).step_by(KC).map(|p| p..k.min(p + KC));
         if m <= MC {
             // One block of rows: it is widened once.
             for steps in steps() {

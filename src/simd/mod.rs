@@ -24,6 +24,7 @@ mod level;
 pub(crate) mod math;
 #[cfg(all(target_arch = "aarch64", target_feature = "neon", target_endian = "little"))]
 mod neon;
+mod opaque;
 mod scalar;
 #[cfg(test)]
 mod tests;
@@ -192,7 +193,7 @@ pub(crate) unsafe trait Simd: Copy + Send + Sync + 'static {
     #[inline(always)]
     unsafe fn splat_at(self, p: *const f32, offset: usize) -> Self::F32 {
         // SAFETY: the same contract. Wrapping, since the offset may be a negative number.
-        self.splat(unsafe { *p.wrapping_add(offset) })
+        self.splat(unsafe { *p.wrapping_add(opaque::opaque(offset)) })
     }
 
     /// Transposes a block of `LANES x LANES`: `dst[j][i] = src[i][j]`, strides in floats.
@@ -267,7 +268,7 @@ pub(crate) unsafe trait Bf16Dot: Simd {
     #[inline(always)]
     unsafe fn pair_at(self, p: *const bf16, offset: usize) -> Self::F32 {
         // SAFETY: the same contract.
-        unsafe { self.splat_pair(p.add(offset)) }
+        unsafe { self.splat_pair(p.wrapping_add(opaque::opaque(offset))) }
     }
     /// [`Self::dot`] with the same pair for every lane, from [`Self::pair_at`], [`Self::splat_pair`] or [`Self::splat_half`].
     #[inline(always)]

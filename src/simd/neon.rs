@@ -11,6 +11,7 @@ use core::arch::asm;
 use half::{bf16, f16};
 
 use super::exponent::{BIAS, DETOUR, DETOUR_BACK, MANTISSA_BITS, TO_INTEGER};
+use super::opaque::opaque;
 use super::{Bf16Dot, DotOp, Op, Simd, each};
 
 /// Proof that the CPU has NEON, which is that this is compiled: the build's target features have it. With `BF16`, also that the
@@ -227,15 +228,6 @@ unsafe impl<const BF16: bool> Simd for Neon<BF16> {
         widen_bf16(unsafe { first_halves(p.cast(), n) })
     }
 
-    /// A load of one lane, which the multiply-adds take from there at no cost. Left to itself, the compiler walks from row to row
-    /// with LD1R, each address waiting for the one before it, each load taking a slot of the multiply-adds on most cores. With
-    /// offsets it knows nothing about, it keeps them in registers.
-    #[inline(always)]
-    unsafe fn splat_at(self, p: *const f32, offset: usize) -> float32x4_t {
-        // SAFETY: the same contract.
-        self.splat(unsafe { *p.wrapping_add(opaque(offset)) })
-    }
-
     #[inline(always)]
     unsafe fn transpose(self, src: *const f32, src_stride: usize, dst: *mut f32, dst_stride: usize) {
         // SAFETY: four rows of four floats are readable and writable at the strides.
@@ -368,15 +360,6 @@ unsafe impl Bf16Dot for Neon<true> {
         }
         sum
     }
-}
-
-/// A number that the compiler knows nothing about.
-#[inline(always)]
-fn opaque(x: usize) -> usize {
-    let mut x = x;
-    // SAFETY: no instruction at all.
-    unsafe { asm!("/* {0} */", inout(reg) x, options(pure, nomem, nostack, preserves_flags)) };
-    x
 }
 
 /// Four floats rounded to the nearest bf16, then zeros.
