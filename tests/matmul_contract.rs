@@ -235,17 +235,16 @@ fn the_stride_of_a_single_row_is_never_used() {
 
 fn check_single_row<E: Element>()
 where
-    Matrix<'static>: From<MatRef<'static, E>>,
+    for<'a> Matrix<'a>: From<MatRef<'a, E>>,
 {
-    let row = |numbers: &[f32]| {
-        let numbers = numbers.iter().map(|&x| E::from_f32(x)).collect::<Vec<_>>().leak();
-        Matrix::from(MatRef::with_stride(numbers, 1, numbers.len(), usize::MAX).unwrap())
-    };
+    let numbers = |row: &[f32]| row.iter().map(|&x| E::from_f32(x)).collect::<Vec<_>>();
     // One output of three inputs, and three outputs of one input.
     for (a, order, expected) in
         [(&[1.0, 2.0, 3.0][..], Order::OutIn, &[32.0][..]), (&[2.0], Order::InOut, &[8.0, 10.0, 12.0])]
     {
-        let (a, plain) = (row(a), Plain::new(row(&[4.0, 5.0, 6.0]), order));
+        let (a, w) = (numbers(a), numbers(&[4.0, 5.0, 6.0]));
+        let [a, w] = [&a, &w].map(|row| Matrix::from(MatRef::with_stride(row, 1, row.len(), usize::MAX).unwrap()));
+        let plain = Plain::new(w, order);
         every_level(|engine| {
             let mut memory = Bytes::new(Packed::bytes(engine.level(), plain).unwrap(), 0);
             let packed = Packed::new(engine.level(), plain, &mut memory).unwrap();

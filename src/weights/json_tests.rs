@@ -212,4 +212,13 @@ fn order_is_that_of_the_meant_characters() {
     let sorted: Vec<String> = texts.iter().map(ToString::to_string).collect();
     assert_eq!(sorted, ["", "a", "ab", "b", "\u{ffff}", "😀"]);
     assert_eq!(string("\"\\u0061\""), string("\"a\""));
+    assert!(string("\"\\u0061\"") != string("\"b\""));
+    assert!(string("\"a\"") != string("\"b\""));
+}
+
+#[test]
+fn only_a_string_without_escapes_stands_in_the_text_as_it_is_meant() {
+    assert_eq!(string("\"a/b\"").as_str(), Some("a/b"));
+    assert_eq!(string("\"\"").as_str(), Some(""));
+    assert_eq!(string("\"a\\/b\"").as_str(), None);
 }

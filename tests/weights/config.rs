@@ -155,6 +155,11 @@ fn a_wrong_value_is_named_by_its_field() {
         let got = with(model_type, &format!(r#""{field}":{value}"#));
         assert_eq!(got, Err(Error::Config { field }), "{model_type} {field} {value}");
     }
+    // The other families have no use for it, and their files may say anything.
+    for (model_type, value) in [("bert", "-1"), ("bert", "null"), ("distilbert", "\"[PAD]\"")] {
+        let got = with(model_type, &format!(r#""pad_token_id":{value}"#));
+        assert!(got.is_ok(), "{model_type} {value}: {got:?}");
+    }
     for pad in ["511".to_owned(), usize::MAX.to_string()] {
         let got = with("roberta", &format!(r#""pad_token_id":{pad}"#));
         assert_eq!(got, Err(Error::Config { field: "max_position_embeddings" }), "{pad}");
