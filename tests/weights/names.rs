@@ -82,6 +82,14 @@ fn old_checkpoints_have_gamma_and_beta() {
 }
 
 #[test]
+fn a_name_tells_its_layer_where_it_is_part_of_one() {
+    let names = detect(&[WORDS], Family::Bert).unwrap();
+    assert_eq!(names.name(11, Part::QueryBias).layer(), Some(11));
+    assert_eq!(names.name(0, Part::QueryBias).layer(), Some(0));
+    assert_eq!(names.name(11, Part::WordEmbeddings).layer(), None);
+}
+
+#[test]
 fn a_file_of_another_model_lacks_the_word_embeddings() {
     for names in [&[][..], &["roberta.embeddings.word_embeddings.weight"], &["wte.weight"]] {
         let Err(Error::MissingTensor { tensor }) = detect(names, Family::Bert) else { panic!("{names:?}") };
