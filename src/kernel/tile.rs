@@ -14,9 +14,13 @@ use crate::element::Load;
 use crate::kernel::{Strided, each};
 use crate::simd::{Bf16Dot, Simd};
 
-/// Steps of `k` between two visits to [`Ahead`]. A visit is some thirty instructions, which take slots of the multiply-adds on
-/// Intel's cores: at every fourth step they cost a tile a twelfth of its time there.
-const STRIDE: usize = 16;
+/// Steps of `k` between two visits to [`Ahead`], as a power of two. A visit is some thirty instructions, which take slots of the
+/// multiply-adds on Intel's cores: at every fourth step they cost a tile a twelfth of its time there.
+const FAR: u32 = 4;
+/// Where a visit would have to ask for more than [`FEW`] lines: it must leave room for what the tile itself waits for.
+const NEAR: u32 = 2;
+/// Half of what an Intel core can wait for at a time.
+const FEW: usize = 8;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
@@ -32,21 +36,24 @@ pub(crate) struct Ahead {
     /// Bytes of a row, and from the end of one to the start of the next.
     row: usize,
     gap: usize,
-    /// Cache lines for each [`STRIDE`] steps.
+    /// Cache lines at a visit.
     lines: usize,
+    /// Steps between two visits, as a power of two.
+    apart: u32,
 }
 
 impl Ahead {
     pub const fn none() -> Self {
-        Self { next: 0, end: 0, row: 0, gap: 0, lines: 0 }
+        Self { next: 0, end: 0, row: 0, gap: 0, lines: 0, apart: FAR }
     }
 
     /// `rows` rows of `cols` elements, `stride` elements apart, spread over `tiles` tiles of `k` steps.
     pub fn new<E>(ptr: *const E, [rows, cols]: [usize; 2], stride: usize, [tiles, k]: [usize; 2]) -> Self {
         let [row, stride] = [cols, stride].map(|len| len.saturating_mul(size_of::<E>()));
-        let visits = (tiles * (k / STRIDE)).max(1);
+        let lines = |apart: u32| (rows * row.div_ceil(LINE)).div_ceil((tiles * (k >> apart)).max(1));
+        let apart = if lines(FAR) <= FEW { FAR } else { NEAR };
         let (next, gap) = (ptr.addr(), stride.saturating_sub(row));
-        Self { next, end: next.wrapping_add(row), row, gap, lines: (rows * row.div_ceil(LINE)).div_ceil(visits) }
+        Self { next, end: next.wrapping_add(row), row, gap, lines: lines(apart), apart }
     }
 
     #[inline(always)]
@@ -135,11 +142,11 @@ pub(crate) unsafe fn tiles_abreast<S: Simd, T: Terms<S>, const MR: usize, const 
     let mut a = a;
     // Not to be unrolled: a compiler that sees several steps loads what the later ones need, runs out of registers, and
     // keeps the sums in memory.
-    let stride = black_box(STRIDE / T::STEPS);
-    let strides = if S::PREFETCH { k / STRIDE } else { 0 };
-    for _ in 0..strides {
+    let turns = black_box((1 << ahead.apart) / T::STEPS);
+    let visits = if S::PREFETCH { k >> ahead.apart } else { 0 };
+    for _ in 0..visits {
         ahead.fetch(s);
-        for _ in 0..stride {
+        for _ in 0..turns {
             for (j, acc) in acc.iter_mut().enumerate() {
                 // SAFETY: at least as many steps are left.
                 unsafe { T::step(s, acc, a, b.wrapping_add(j * panel), T::STEPS) };
@@ -147,7 +154,7 @@ pub(crate) unsafe fn tiles_abreast<S: Simd, T: Terms<S>, const MR: usize, const 
             (a, b) = (a.at(0, T::STEPS), b.wrapping_add(lines));
         }
     }
-    let mut left = k - strides * STRIDE;
+    let mut left = k - (visits << ahead.apart);
     while left >= T::STEPS {
         for (j, acc) in acc.iter_mut().enumerate() {
             // SAFETY: as many steps are left.
