@@ -138,6 +138,21 @@ fn rising_logits_are_rescaled_in_time() {
     }
 }
 
+/// The maximum may lag behind by 2^8 when it rises so far that the factor of what came before is subnormal: a value that is
+/// large enough to be seen all the same keeps its bits.
+#[test]
+fn a_large_value_keeps_its_bits_when_a_far_larger_logit_comes() {
+    for rise in (80_u8..100).map(f32::from) {
+        for n_q in [1, 60] {
+            let (logits, values) = ([0.6, rise], [-9e9, 0.0]);
+            let mut problem = columns(|_| 1.0, |j| logits[j], |j| values[j], [n_q, 2]);
+            problem.form.key_block = Some(1);
+            problem.form.sinks = Some(vec![-3.9]);
+            problem.check();
+        }
+    }
+}
+
 /// A capped logit is within the cap, however small that is; a cap far above all logits changes nothing.
 #[test]
 fn extreme_softcaps_are_within_the_bound() {

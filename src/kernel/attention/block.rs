@@ -31,6 +31,13 @@ use crate::simd::{Level, Op, Simd};
 /// A maximum that rises by less (in powers of two) does not rescale: exponentials stay below 2^8, far from overflow.
 const LAZY: f32 = 8.0;
 
+/// Below this power of two a factor is subnormal, and has few bits, while what it multiplies may be 2^8 times the values: it is
+/// applied in two steps, each by its root.
+const LEAST_NORMAL: f32 = -126.0;
+
+/// Below this one it is 0, and 0 it stays.
+const LEAST: f32 = -150.0;
+
 /// Keys looked at together where not every query sees every key: the most rows of a tile.
 pub(super) const CHUNK: usize = 8;
 
@@ -323,10 +330,26 @@ impl<'a, S: Simd> Block<'a, S> {
             }
             // The lanes that have not are rescaled by 1.
             let new = s.select(risen, top, old);
-            // `old`, not its finite form: where nothing was seen yet it is -inf, and the factor 0.
-            let factor = s.apply::<Exp2Bounded>(s.sub(old, finite_max(s, new)));
             self.store(state, MAX, j, new);
-            self.store(state, SUM, j, s.mul(self.load(state, SUM, j), factor));
+            // `old`, not its finite form: where nothing was seen yet it is -inf, and the factor 0.
+            let change = s.sub(old, finite_max(s, new));
+            let is_subnormal = s.lt(change, s.splat(LEAST_NORMAL));
+            let root = s.select(is_subnormal, s.mul(change, s.splat(0.5)), change);
+            let factor = s.apply::<Exp2Bounded>(s.select(s.lt(change, s.splat(LEAST)), change, root));
+            self.rescale::<P>(j, factor);
+            if s.any(is_subnormal) {
+                self.rescale::<P>(j, s.select(is_subnormal, factor, s.splat(1.0)));
+            }
+        }
+    }
+
+    /// All of register `j` that is relative to its maximum, times a factor.
+    #[inline(always)]
+    unsafe fn rescale<P: Products<S>>(&self, j: usize, factor: S::F32) {
+        // SAFETY: the state has these lines.
+        unsafe {
+            let sum = self.s.mul(self.load(self.buffers.state, SUM, j), factor);
+            self.store(self.buffers.state, SUM, j, sum);
             P::rescale(self, j, factor);
         }
     }
