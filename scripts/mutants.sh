@@ -8,7 +8,7 @@
 # opt-level 1, where a build takes least; the rest of the suite may see more. TIMEOUT (default 300) is the most seconds that the
 # tests of a mutant may take, and BUILD_TIMEOUT (default 600) its build.
 #
-# For a target that has the portable level alone a mutant takes a third of the time, 4 s if it is caught:
+# For a target that has the portable level alone a mutant takes a third of the time, 5 s if it is caught:
 # CARGO_BUILD_TARGET=i686-unknown-linux-gnu, with what CI's tests of that target set as well (scripts/test_targets.sh). A first
 # pass with PROPTEST_CASES=24 is faster still: what it misses is for a second one, by --re.
 #
@@ -35,11 +35,11 @@ tests() {
 
 # check ROOM OPTION...
 check() {
-    local room=$1 named targets=()
+    # To the build as well, which would build every test without them.
+    local room=$1 named targets=(--cargo-arg=--lib)
     shift
     named=$(tests "$room") || return
-    # To the build as well: without them it would build every test.
-    for name in --lib $(printf -- '--test=%s ' $named); do targets+=("--cargo-arg=$name"); done
+    for name in $named; do targets+=("--cargo-arg=--test=$name"); done
     mkdir -p "target/mutants/$room"
     echo "==> $room${SHARD:+, shard $SHARD}: $named, and the library's own tests"
     cargo mutants --no-shuffle --jobs 1 --output "target/mutants/$room" --file "src/$room/**" --profile dev \

@@ -33,8 +33,8 @@ use crate::scratch::some;
 use crate::simd::Level;
 use crate::view::{MatMut, Matrix, for_each_type};
 
-/// Steps of `k` between two visits to C: a panel's block is 96 KiB at 48 columns, one of A with it 288 KiB. With four times as
-/// many, rows of A spread over more pages than a core has addresses for, and 2048 x 2048 weights take a seventh longer on Intel's.
+/// Steps of `k` between two visits to C: a panel's block is 96 KiB at 48 columns, one of A with it 288 KiB. Four times as many are
+/// slower on Intel's servers, the more so the larger the matrices.
 const KC: usize = 512;
 /// Rows of A per pass over a panel, a multiple of every tile's rows.
 const MC: usize = 144;

@@ -14,12 +14,12 @@ use crate::element::Load;
 use crate::kernel::{Strided, each};
 use crate::simd::{Bf16Dot, Simd};
 
-/// Steps of `k` between two visits to [`Ahead`], as a power of two. A visit is some thirty instructions, which take slots of the
-/// multiply-adds on Intel's cores: at every fourth step they cost a tile a twelfth of its time there.
+/// Steps of `k` between two visits to [`Ahead`], as a power of two. A visit is some thirty instructions: at every fourth step they
+/// are a seventh of a tile's, and slow it down on Intel's cores.
 const FAR: u32 = 4;
 /// Where a visit would have to ask for more than [`FEW`] lines: it must leave room for what the tile itself waits for.
 const NEAR: u32 = 2;
-/// Half of what an Intel core can wait for at a time.
+/// More at once slowed 16 rows of f32 down; with half as many attention was slower.
 const FEW: usize = 8;
 /// Bytes of a cache line.
 const LINE: usize = 64;

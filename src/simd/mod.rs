@@ -35,6 +35,8 @@ use core::sync::atomic::{Ordering, compiler_fence};
 
 use half::{bf16, f16};
 
+use self::opaque::opaque;
+
 /// The widest registers of any level, in floats.
 pub(crate) const MAX_LANES: usize = 16;
 
@@ -193,7 +195,7 @@ pub(crate) unsafe trait Simd: Copy + Send + Sync + 'static {
     #[inline(always)]
     unsafe fn splat_at(self, p: *const f32, offset: usize) -> Self::F32 {
         // SAFETY: the same contract. Wrapping, since the offset may be a negative number.
-        self.splat(unsafe { *p.wrapping_add(opaque::opaque(offset)) })
+        self.splat(unsafe { *p.wrapping_add(opaque(offset)) })
     }
 
     /// Transposes a block of `LANES x LANES`: `dst[j][i] = src[i][j]`, strides in floats.
@@ -268,7 +270,7 @@ pub(crate) unsafe trait Bf16Dot: Simd {
     #[inline(always)]
     unsafe fn pair_at(self, p: *const bf16, offset: usize) -> Self::F32 {
         // SAFETY: the same contract.
-        unsafe { self.splat_pair(p.wrapping_add(opaque::opaque(offset))) }
+        unsafe { self.splat_pair(p.wrapping_add(opaque(offset))) }
     }
     /// [`Self::dot`] with the same pair for every lane, from [`Self::pair_at`], [`Self::splat_pair`] or [`Self::splat_half`].
     #[inline(always)]

@@ -13,7 +13,7 @@ pub(super) fn opaque(x: usize) -> usize {
     x
 }
 
-/// `x`: there are no registers to keep it in.
+/// `x`: what the compiler makes of it stands.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 #[inline(always)]
 pub(super) fn opaque(x: usize) -> usize {
