@@ -335,22 +335,12 @@ impl<'a, S: Simd> Block<'a, S> {
             let change = s.sub(old, finite_max(s, new));
             let is_subnormal = s.lt(change, s.splat(LEAST_NORMAL));
             let root = s.select(is_subnormal, s.mul(change, s.splat(0.5)), change);
-            let factor = s.apply::<Exp2Bounded>(s.select(s.lt(change, s.splat(LEAST)), change, root));
-            self.rescale::<P>(j, factor);
-            if s.any(is_subnormal) {
-                self.rescale::<P>(j, s.select(is_subnormal, factor, s.splat(1.0)));
+            let mut factor = s.apply::<Exp2Bounded>(s.select(s.lt(change, s.splat(LEAST)), change, root));
+            for _ in 0..if s.any(is_subnormal) { 2 } else { 1 } {
+                self.store(state, SUM, j, s.mul(self.load(state, SUM, j), factor));
+                P::rescale(self, j, factor);
+                factor = s.select(is_subnormal, factor, s.splat(1.0));
             }
-        }
-    }
-
-    /// All of register `j` that is relative to its maximum, times a factor.
-    #[inline(always)]
-    unsafe fn rescale<P: Products<S>>(&self, j: usize, factor: S::F32) {
-        // SAFETY: the state has these lines.
-        unsafe {
-            let sum = self.s.mul(self.load(self.buffers.state, SUM, j), factor);
-            self.store(self.buffers.state, SUM, j, sum);
-            P::rescale(self, j, factor);
         }
     }
 
