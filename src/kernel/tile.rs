@@ -154,15 +154,15 @@ pub(crate) unsafe fn tiles_abreast<S: Simd, T: Terms<S>, const MR: usize, const 
             (a, b) = (a.at(0, T::STEPS), b.wrapping_add(lines));
         }
     }
-    let mut left = k - (visits << ahead.apart);
-    while left >= T::STEPS {
+    let left = k - (visits << ahead.apart);
+    for _ in 0..left / T::STEPS {
         for (j, acc) in acc.iter_mut().enumerate() {
-            // SAFETY: as many steps are left.
+            // SAFETY: at least as many steps are left.
             unsafe { T::step(s, acc, a, b.wrapping_add(j * panel), T::STEPS) };
         }
         (a, b) = (a.at(0, T::STEPS), b.wrapping_add(lines));
-        left -= T::STEPS;
     }
+    let left = left % T::STEPS;
     // Behind the loop: a condition inside it costs registers, and there are none left.
     if left > 0 {
         for (j, acc) in acc.iter_mut().enumerate() {
