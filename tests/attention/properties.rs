@@ -1,6 +1,6 @@
 //! Attention against the naive f64 one: every level, random shapes, the product of all options.
 
-use crate::common::attend::draw::{Draw, draws, rows};
+use crate::common::attend::draw::{Draw, draws, draws_in_turn, rows};
 use crate::common::attend::form::{Form, Rows};
 use crate::common::attend::{Truths, bound as attend_bound};
 use crate::common::data::dimension;
@@ -21,6 +21,15 @@ proptest! {
     #[test]
     fn few_queries_over_many_keys_are_within_the_bound(draw in draws(130), n_q in 1_usize..4, n_k in 200_usize..1500) {
         draw.problem(Rows::One, [n_q, n_k]).check();
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(50))]
+
+    #[test]
+    fn blocks_of_queries_in_turn_are_within_the_bound((draw, size) in draws_in_turn()) {
+        draw.problem(Rows::One, size).check();
     }
 }
 

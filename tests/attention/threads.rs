@@ -1,7 +1,7 @@
 //! What the bits of attention do not depend on: the number of threads, how a batch is split, the state of the scratch.
 
 use crate::common::attend::Problem;
-use crate::common::attend::draw::{draws, rows};
+use crate::common::attend::draw::{draws, draws_in_turn, rows};
 use crate::common::attend::form::{Form, Rows, Span};
 use crate::common::data::dimension;
 use crate::common::memory::Bytes;
@@ -50,6 +50,12 @@ proptest! {
     #[test]
     fn threads_do_not_change_a_bit(draw in draws(70), (rows, size) in rows(150, 300)) {
         assert_same_with_every_pool(&draw.problem(rows, size));
+    }
+
+    /// Which blocks of queries take the keys in turn depends on the threads.
+    #[test]
+    fn threads_do_not_change_a_bit_of_blocks_in_turn((draw, size) in draws_in_turn()) {
+        assert_same_with_every_pool(&draw.problem(Rows::One, size));
     }
 
     /// Keys may be split among threads when there are few queries; where, must not depend on how many threads there are.

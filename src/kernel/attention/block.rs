@@ -19,6 +19,7 @@ use core::ops::{Deref, Range};
 use super::head::{Head, Lse, Operand, for_each_operand};
 use super::logits::Ask;
 use super::place::{Segment, Sight};
+use super::within;
 use crate::element::Load;
 use crate::engine::div_rem;
 use crate::kernel::map::{load, registers, store};
@@ -49,7 +50,7 @@ pub(super) const STEP: usize = 4;
 pub(crate) struct Buffers {
     /// `d` lines: the queries, as the products want them.
     pub queries: *mut f32,
-    /// A line for each key of a block: scores, then exponentials.
+    /// A line for each key of a block: scores, then exponentials. Behind them the largest scores.
     pub scores: *mut f32,
     /// `dv` lines: the output, as the products want it, not yet divided.
     pub output: *mut f32,
@@ -59,14 +60,13 @@ pub(crate) struct Buffers {
     pub fetched: *mut f32,
 }
 
-/// Lines of the state: the maximum (in powers of two), the sum, the largest score of the block of keys at hand, the place of
-/// the query from that of the block's first, and the slope of the head.
-pub(crate) const STATE: usize = 5;
+/// Lines of the state: the maximum (in powers of two), the sum, the place of the query from that of the block's first, and the slope
+/// of the head.
+pub(crate) const STATE: usize = 4;
 pub(crate) const MAX: usize = 0;
 pub(crate) const SUM: usize = 1;
-const TOP: usize = 2;
-pub(crate) const PLACE: usize = 3;
-pub(crate) const SLOPE: usize = 4;
+pub(crate) const PLACE: usize = 2;
+pub(crate) const SLOPE: usize = 3;
 
 /// The products of a block of queries with keys and with values, and the lines they keep.
 pub(crate) trait Products<S: Simd> {
@@ -107,7 +107,8 @@ pub(crate) enum Way {
     Dots,
 }
 
-/// Pairs of a query and a head, and the keys they see. The pointers are valid over the sizes.
+/// Pairs of a query and a head, at least one and at most as many as a tile is wide, and the keys they see. The pointers are valid
+/// over the sizes; no other task writes the rows of these pairs.
 #[derive(Clone)]
 pub(crate) struct Queries<'a> {
     pub level: Level,
@@ -137,7 +138,14 @@ impl<'a, S> Deref for Block<'a, S> {
     }
 }
 
-impl Queries<'_> {
+impl<'a> Queries<'a> {
+    /// With the keys to a block, and the memory.
+    pub fn new(level: Level, way: Way, head: Head<'a>, pairs: Range<usize>, (keys, buffers): (usize, Buffers)) -> Self {
+        let lanes = level.lanes();
+        let sight = Sight::new(&head.limits, &pairs, head.heads.group(), lanes, head.n_k);
+        Self { level, way, width: sight.registers() * lanes, head, pairs, sight, keys, buffers }
+    }
+
     /// The factor of the queries that makes logits powers of two.
     #[inline(always)]
     pub fn factor(&self) -> f32 {
@@ -151,6 +159,35 @@ impl Queries<'_> {
     }
 }
 
+/// Blocks of the same head of keys, over all keys that their queries see: each block of keys in turn for all of them. A block of
+/// queries takes the keys that it would take alone, so its bits do not depend on those beside it. The level has not to be small.
+///
+/// # Safety
+/// See [`Queries`].
+#[inline(always)]
+pub(crate) unsafe fn run_in_turn<S: Simd, P: Products<S>>(s: S, blocks: &[Queries<'_>]) {
+    let seen = blocks.iter().map(|queries| queries.sight.keys()).reduce(|a, b| a.start.min(b.start)..a.end.max(b.end));
+    let Some((first, seen)) = blocks.first().zip(seen) else { return };
+    // SAFETY: the same contract, here and in all that follows.
+    unsafe {
+        for queries in blocks {
+            Block::new(s, queries.clone()).start::<P>(true);
+        }
+        for keys in first.head.blocks(seen, first.keys) {
+            for queries in blocks {
+                let keys = within(&queries.sight.keys(), keys.clone());
+                if !keys.is_empty() {
+                    // A copy: what lies behind a reference, the compiler would keep nothing of in registers.
+                    Block::new(s, queries.clone()).step::<P>(keys);
+                }
+            }
+        }
+        for queries in blocks {
+            Block::new(s, queries.clone()).finish::<P>();
+        }
+    }
+}
+
 impl<'a, S: Simd> Block<'a, S> {
     #[inline(always)]
     pub fn new(s: S, queries: Queries<'a>) -> Self {
@@ -160,10 +197,10 @@ impl<'a, S: Simd> Block<'a, S> {
     /// Over all keys that the queries see.
     ///
     /// # Safety
-    /// The pointers are valid over the sizes; no other task writes the rows of these pairs.
+    /// See [`Queries`].
     #[inline(always)]
     pub unsafe fn run<P: Products<S>>(&self) {
-        // SAFETY: the same contract, here and in all that follows.
+        // SAFETY: the same contract.
         unsafe {
             self.start::<P>(true);
             self.walk::<P>(self.sight.keys());
@@ -175,7 +212,7 @@ impl<'a, S: Simd> Block<'a, S> {
     #[inline(always)]
     pub unsafe fn walk<P: Products<S>>(&self, keys: Range<usize>) {
         for keys in self.head.blocks(keys, self.keys) {
-            // SAFETY: as for `run`.
+            // SAFETY: see `Queries`.
             unsafe { self.step::<P>(keys) };
         }
     }
@@ -183,9 +220,9 @@ impl<'a, S: Simd> Block<'a, S> {
     #[inline(always)]
     unsafe fn step<P: Products<S>>(&self, keys: Range<usize>) {
         let s = self.s;
-        // SAFETY: as for `run`.
+        // SAFETY: see `Queries`.
         unsafe {
-            self.fill(TOP, s.splat(f32::NEG_INFINITY));
+            self.fill(self.tops(), s.splat(f32::NEG_INFINITY));
             for segment in self.sight.segments(keys.clone(), CHUNK) {
                 let line = segment.keys.start - keys.start;
                 if self.head.mask.is_some() && self.ask(&segment, line, Ask::IsHidden) {
@@ -229,12 +266,24 @@ impl<'a, S: Simd> Block<'a, S> {
         unsafe { self.s.store(self.at(buffer, line, j), x) }
     }
 
-    /// The same register all along a line of the state.
+    /// A line of the state.
     #[inline(always)]
-    unsafe fn fill(&self, line: usize, x: S::F32) {
+    fn line(&self, line: usize) -> *mut f32 {
+        self.at(self.buffers.state, line, 0)
+    }
+
+    /// The line of the largest scores of the block of keys at hand.
+    #[inline(always)]
+    fn tops(&self) -> *mut f32 {
+        self.at(self.buffers.scores, self.keys, 0)
+    }
+
+    /// The same register all along a line.
+    #[inline(always)]
+    unsafe fn fill(&self, line: *mut f32, x: S::F32) {
         for j in 0..self.sight.registers() {
-            // SAFETY: the state has that line.
-            unsafe { self.store(self.buffers.state, line, j, x) }
+            // SAFETY: the line is as long.
+            unsafe { self.store(line, 0, j, x) }
         }
     }
 
@@ -245,8 +294,8 @@ impl<'a, S: Simd> Block<'a, S> {
         // SAFETY: the state has these lines.
         unsafe {
             P::start(self);
-            self.fill(MAX, s.splat(f32::NEG_INFINITY));
-            self.fill(SUM, s.splat(0.0));
+            self.fill(self.line(MAX), s.splat(f32::NEG_INFINITY));
+            self.fill(self.line(SUM), s.splat(0.0));
             let first = self.pair(0).0;
             for lane in 0..self.pairs.len() {
                 let (query, head) = self.pair(lane);
@@ -308,7 +357,7 @@ impl<'a, S: Simd> Block<'a, S> {
                 for i in whole..lines {
                     top = s.max(top, s.load(scores.add(i * self.width)));
                 }
-                self.store(self.buffers.state, TOP, j, s.max(self.load(self.buffers.state, TOP, j), top));
+                self.store(self.tops(), 0, j, s.max(self.load(self.tops(), 0, j), top));
             }
         }
     }
@@ -320,7 +369,7 @@ impl<'a, S: Simd> Block<'a, S> {
         let state = self.buffers.state;
         // SAFETY: the state has these lines.
         unsafe {
-            let (old, mut top) = (self.load(state, MAX, j), self.load(state, TOP, j));
+            let (old, mut top) = (self.load(state, MAX, j), self.load(self.tops(), 0, j));
             if let Some(rest) = P::rest(self) {
                 top = s.mul(top, s.splat(rest));
             }

@@ -31,7 +31,7 @@ pub(crate) struct Dots;
 impl<S: Bf16Dot> Products<S> for Dots {
     #[inline(always)]
     unsafe fn start(block: &Block<'_, S>) {
-        // SAFETY: as for `Block::run`, here and in all that follows.
+        // SAFETY: see `Queries`, here and in all that follows.
         unsafe {
             turn_queries(block);
             clear_output(block);
@@ -115,13 +115,13 @@ impl<S: Bf16Dot> Products<S> for Dots {
 
     #[inline(always)]
     unsafe fn rescale(block: &Block<'_, S>, j: usize, factor: S::F32) {
-        // SAFETY: as for `Block::run`.
+        // SAFETY: see `Queries`.
         unsafe { rescale(block, j, factor) }
     }
 
     #[inline(always)]
     unsafe fn finish(block: &Block<'_, S>, inverse: &[S::F32]) {
-        // SAFETY: as for `Block::run`.
+        // SAFETY: see `Queries`.
         unsafe { turn_output(block, inverse) }
     }
 }

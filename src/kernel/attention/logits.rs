@@ -32,7 +32,7 @@ pub(crate) type Options = unsafe fn(&Queries<'_>, &Segment, usize, Ask) -> bool;
 /// What is asked, and the answer.
 ///
 /// # Safety
-/// As for `Block::run`; the segment is one of the block's, whose lines have been written.
+/// See `Queries`; the segment is one of the block's, whose lines have been written.
 pub(crate) unsafe fn options(queries: &Queries<'_>, segment: &Segment, line: usize, ask: Ask) -> bool {
     let asked = Asked { queries, segment, line, ask };
     if queries.way == Way::Dots && matches!(ask, Ask::AccumulateSeen) {

@@ -74,7 +74,7 @@ impl<S: Simd> Products<S> for Rows {
     unsafe fn start(block: &Block<'_, S>) {
         let (s, d) = (block.s, block.head.heads.d);
         let stride = d.next_multiple_of(S::LANES);
-        // SAFETY: as for `Block::run`, here and in all that follows.
+        // SAFETY: see `Queries`, here and in all that follows.
         unsafe {
             for row in 0..most_pairs(S::LANES) {
                 let to = block.buffers.queries.add(row * stride);
@@ -361,7 +361,7 @@ impl<S: Simd> Block<'_, S> {
     /// Part `i` of the keys, from nothing.
     #[inline(always)]
     pub unsafe fn part(&self, i: usize, keys: Range<usize>) {
-        // SAFETY: as for `run`.
+        // SAFETY: see `Queries`.
         unsafe {
             self.start::<Rows>(i == 0);
             self.walk::<Rows>(keys);

@@ -5,8 +5,7 @@
 
 use core::ops::Range;
 
-use super::Pairs;
-use super::block::{Block, CHUNK, MAX, Products, STEP, SUM, reciprocal};
+use super::block::{Block, CHUNK, MAX, Products, Queries, STEP, SUM, reciprocal};
 use super::lanes::Lanes;
 use super::place::Segment;
 use super::rows::{self, Rows};
@@ -21,7 +20,7 @@ const MOST: f32 = 16.0;
 
 /// Takes the queries, and sums of which the caller has the logarithms: a row for each query, a column for each head.
 pub(crate) struct Given<'a> {
-    pub pairs: Pairs<'a>,
+    pub queries: Queries<'a>,
     pub few: bool,
     pub lse: Strided,
 }
@@ -30,8 +29,8 @@ impl Op for Given<'_> {
     type Out = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let block = self.pairs.block(s);
-        // SAFETY: see `Pairs`; there is a logarithm for each query and head.
+        let block = Block::new(s, self.queries);
+        // SAFETY: see `Queries`; there is a logarithm for each query and head.
         unsafe {
             if rows::exist::<S>() && self.few {
                 block.start::<Rows>(false)
@@ -45,7 +44,7 @@ impl Op for Given<'_> {
 
 /// The weights of some keys, once the queries are taken and their sums known.
 pub(crate) struct Weigh<'a> {
-    pub pairs: Pairs<'a>,
+    pub queries: Queries<'a>,
     pub few: bool,
     pub keys: Range<usize>,
     pub to: To,
@@ -64,9 +63,9 @@ impl Op for Weigh<'_> {
     type Out = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let block = self.pairs.block(s);
+        let block = Block::new(s, self.queries);
         for keys in block.head.blocks(self.keys, block.keys) {
-            // SAFETY: see `Pairs`; no other task writes there.
+            // SAFETY: see `Queries`; no other task writes there.
             unsafe {
                 if rows::exist::<S>() && self.few {
                     block.weigh::<Rows>(&keys)
@@ -86,7 +85,7 @@ impl<S: Simd> Block<'_, S> {
     /// Maxima and sums from the logarithms of the latter.
     ///
     /// # Safety
-    /// As [`run`](Self::run), here and below.
+    /// See [`Queries`], here and below.
     unsafe fn take_sums(&self, lse: Strided) {
         for lane in 0..self.pairs.len() {
             let (query, head) = self.pair(lane);

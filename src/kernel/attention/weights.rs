@@ -3,12 +3,12 @@
 
 use core::ops::Range;
 
-use super::block::Way;
+use super::block::{Queries, Way};
 use super::head::{Head, Heads, Problem, Results, Span};
 use super::place::Sight;
 use super::rows::{Partial, most_pairs};
 use super::weigh::{Given, To, Weigh};
-use super::{BUFFERS, Few, Memory, Pairs, parts, task_lens, within};
+use super::{BUFFERS, Few, Many, Memory, block_lens, parts, within};
 use crate::engine::{Engine, div_ceil, div_rem};
 use crate::kernel::{Shared, Strided};
 use crate::simd::Level;
@@ -142,7 +142,8 @@ impl<'a> Work<'a> {
         let [queries, scores, output, state, fetched, partial, _] = memory.each_mut().map(|part| part.as_mut_ptr());
         let memory = Memory {
             all: [queries, scores, output, state, fetched, partial],
-            lens: task_lens(level, [d, 0], choice.keys)?,
+            lens: block_lens(level, [d, 0], choice.keys)?,
+            abreast: 1,
             partial: Partial::len(0, level.lanes())?,
             lanes: level.lanes(),
         };
@@ -166,19 +167,19 @@ impl<'a> Work<'a> {
 
     /// Takes the queries of a block, and leaves their maxima and sums in the task's memory.
     fn sums(&self, group: &Group<'_>, task: usize, block: usize) {
-        let (pairs, few) = (group.block(self, task, block), group.few);
+        let (queries, few) = (group.block(self, task, block), group.few);
         if let Some(lse) = group.lse {
-            self.level.dispatch(Given { pairs, few, lse });
+            self.level.dispatch(Given { queries, few, lse });
         } else if few {
             let parts = 0..parts(group.head.n_k, self.choice.keys).len();
-            self.level.dispatch(Few { pairs, parts, seen: self.memory.partial(task) });
+            self.level.dispatch(Few { queries, parts, seen: self.memory.partial(task) });
         } else {
-            self.level.dispatch(pairs);
+            self.level.dispatch(Many(&[queries]));
         }
     }
 
     fn weigh(&self, group: &Group<'_>, task: usize, block: usize, keys: Range<usize>, to: To) {
-        self.level.dispatch(Weigh { pairs: group.block(self, task, block), few: group.few, keys, to });
+        self.level.dispatch(Weigh { queries: group.block(self, task, block), few: group.few, keys, to });
     }
 
     /// Part `part[0]` of `part[1]` of the keys; `out` begins with the sequence's first.
@@ -248,11 +249,11 @@ impl<'a> Group<'a> {
         Sight::new(&head.limits, &pairs, self.heads.group(), work.level.lanes(), head.n_k).keys()
     }
 
-    fn block(&self, work: &Work<'_>, task: usize, block: usize) -> Pairs<'_> {
+    fn block(&self, work: &Work<'_>, task: usize, block: usize) -> Queries<'_> {
         let head = Head { heads: &self.heads, ..self.head };
-        let memory = (work.choice.keys, work.memory.buffers(task));
+        let memory = (work.choice.keys, work.memory.buffers(task, 0));
         let way = if self.few { Way::Rows } else { Way::Lanes };
-        Pairs::new(work.level, way, head, self.pairs(work, block), memory)
+        Queries::new(work.level, way, head, self.pairs(work, block), memory)
     }
 
     /// Calls `each` with a row of weights for each pair of a block, as far as its place sees these keys.

@@ -87,6 +87,17 @@ pub fn draws(dims: usize) -> impl Strategy<Value = Draw> {
     )
 }
 
+/// Any options, and of dimensions, queries and keys so many that blocks of queries take each block of keys in turn: of keys half as
+/// many if they are all in f32.
+pub fn draws_in_turn() -> impl Strategy<Value = (Draw, [usize; 2])> {
+    let draw = draws(40).prop_map(|draw| Draw { head_dim: 64 + draw.head_dim, value_dim: 64 + draw.value_dim, ..draw });
+    (draw, any::<bool>(), 1_usize..130, 0_usize..50).prop_map(|(draw, wide, n_q, more)| {
+        let (types, n_k) = if wide { ([Dtype::F32; 3], 512) } else { (draw.types, 1024) };
+        // Few heads: the naive result takes as long as all else together.
+        (Draw { types, kv_heads: 1, group: draw.group.min(2), ..draw }, [n_q, n_k + more])
+    })
+}
+
 fn sights() -> impl Strategy<Value = Sight> {
     let limit = || prop_oneof![4 => dimension(150).boxed(), 1 => Just(usize::MAX).boxed()];
     let hidden = prop_oneof![(2_usize..9).prop_map(Hidden::Some), Just(Hidden::Blocks)];
