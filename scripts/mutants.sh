@@ -27,7 +27,7 @@ export CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_PROFILE_DEV_DEBUG=false
 tests() {
     case $1 in
         weights) echo weights placed encoder_contract ;;
-        ops) echo view rows matmul_contract attention encoder_contract plan ;;
+        ops) echo view rows softmax norm activation lecture matmul matmul_contract attention encoder encoder_contract plan ;;
         kernel) echo matmul matmul_blocks gemv softmax norm activation attention rows ;;
         *) echo "no room $1: weights, ops, kernel or all" >&2; return 1 ;;
     esac

@@ -1,4 +1,4 @@
-//! Table look-up and mean pooling.
+//! Table look-up, mean pooling, dot products of vectors.
 
 mod common;
 
@@ -67,6 +67,26 @@ proptest! {
             out.assert_guards();
         });
     }
+
+    #[test]
+    fn dot_products_are_within_the_bound(len in dimension(300), values in Values::any(), seed: u64) {
+        let mut rng = Rng::new(seed);
+        let [a, b] = [(); 2].map(|()| (0..len).map(|_| values.sample(&mut rng)).collect::<Vec<f32>>());
+        let [wide_a, wide_b] = [&a, &b].map(|x| x.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>());
+        let bound = bound::dot(len, oracle::dot_of_magnitudes(&wide_a, &wide_b));
+        every_level(|engine| {
+            let got = f64::from(engine.dot(&a, &b).unwrap());
+            let error = (got - oracle::dot(&wide_a, &wide_b)).abs();
+            assert!(error <= bound, "{} {got}, off by {error:e}, bound {bound:e}", engine.level());
+        });
+    }
+}
+
+#[test]
+fn vectors_of_two_lengths_have_no_dot_product() {
+    every_level(|engine| {
+        assert_eq!(engine.dot(&[1.0; 3], &[1.0; 4]), Err(Error::Shape { arg: "b", expected: 3, got: 4 }));
+    });
 }
 
 #[test]
