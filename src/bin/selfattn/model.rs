@@ -5,7 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapMut};
 use selfattn::block::{Encoder, Layer, TokenClassifier};
 use selfattn::weights::{EncoderConfig, SafeTensors};
 use selfattn::{Error, Level};
@@ -98,7 +98,7 @@ impl Model {
         let bytes = encoder.packed_bytes(level)?;
         // Panels of a matrix with one row are as wide as others: a model of odd shape runs from its file.
         if bytes <= self.weights.bytes().len().saturating_add(ROUNDING) {
-            panels = zeros(bytes)?;
+            panels = large(bytes)?;
             encoder.pack(level, &mut panels)?;
         }
         work(&encoder)
@@ -238,6 +238,16 @@ impl Weights {
             Self::Copied(copy, place) => &copy[place.clone()],
         }
     }
+}
+
+/// Zeros in large pages, where the system has them: weights are read from end to end for each text, and of small pages the CPU does
+/// not know as many at a time.
+fn large(bytes: usize) -> Result<MmapMut> {
+    let memory = MmapMut::map_anon(bytes).map_err(|_| Error::Memory { bytes })?;
+    // A system without them refuses, and gives small ones.
+    #[cfg(target_os = "linux")]
+    let _ = memory.advise(memmap2::Advice::HugePage);
+    Ok(memory)
 }
 
 fn zeros(bytes: usize) -> Result<Vec<u8>> {
