@@ -9,7 +9,7 @@ use common::oracle::{self, Mat};
 use common::pools::every_pool;
 use common::{cases, every_level};
 use proptest::prelude::*;
-use selfattn::{Engine, Error};
+use selfattn::{Engine, Error, MatMut};
 
 struct Norm {
     weight: Vec<f32>,
@@ -158,6 +158,17 @@ fn nan_and_infinity_stay_in_their_row() {
             });
         }
     }
+}
+
+/// What is no number is no zero either.
+#[test]
+fn a_row_of_nan_has_no_direction() {
+    every_level(|engine| {
+        for mut row in [[f32::NAN, 0.0, 0.0], [0.0, f32::NAN, 1.0], [f32::NAN; 3]] {
+            engine.normalize(MatMut::new(&mut row, 1, 3).unwrap());
+            assert!(row.iter().all(|x| x.is_nan()), "{} {row:?}", engine.level());
+        }
+    });
 }
 
 #[test]

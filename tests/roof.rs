@@ -1,0 +1,24 @@
+//! What the loops say they have done. How fast they are is for benchmarks.
+
+mod common;
+
+use common::every_level;
+use selfattn::roof;
+
+#[test]
+fn multiply_adds_are_counted_as_two_operations_a_lane() {
+    every_level(|engine| {
+        let (one, lanes) = (roof::multiply_add(&engine, 1), engine.level().lanes() as u64);
+        assert!(one.is_multiple_of(2 * lanes), "{} {one}", engine.level());
+        // Fewer chains than that wait for each other: 4 cycles, two at a time.
+        assert!(one >= 2 * lanes * 8, "{} {one}", engine.level());
+        assert_eq!(roof::multiply_add(&engine, 7), 7 * one, "{}", engine.level());
+        assert_eq!(roof::multiply_add(&engine, 0), 0);
+    });
+}
+
+#[test]
+fn data_of_any_length_are_read() {
+    let data = [1.0; 1000];
+    every_level(|engine| (0..data.len()).for_each(|len| roof::read(&engine, &data[..len])));
+}
