@@ -155,12 +155,15 @@ pub(crate) unsafe fn tiles_abreast<S: Simd, T: Terms<S>, const MR: usize, const 
         }
     }
     let left = k - (visits << ahead.apart);
-    for _ in 0..left / T::STEPS {
+    // Counted down by hand: of a range, a compiler for Cortex-M4F makes an instruction more a turn.
+    let mut turns = left / T::STEPS;
+    while turns > 0 {
         for (j, acc) in acc.iter_mut().enumerate() {
             // SAFETY: at least as many steps are left.
             unsafe { T::step(s, acc, a, b.wrapping_add(j * panel), T::STEPS) };
         }
         (a, b) = (a.at(0, T::STEPS), b.wrapping_add(lines));
+        turns -= 1;
     }
     let left = left % T::STEPS;
     // Behind the loop: a condition inside it costs registers, and there are none left.
