@@ -10,10 +10,12 @@ use core::ops::Range;
 
 use half::bf16;
 
-use super::block::{Block, MAX, Products, STEP, SUM};
+use super::block::{Block, Products};
 use super::head::Operand;
 use super::lanes::{clear_output, columns, rescale, tiles, turn_output};
+use super::online::STEP;
 use super::place::Segment;
+use super::queries::{MAX, SUM};
 use crate::kernel::map::{load, registers, store};
 use crate::kernel::pack::transpose_block;
 use crate::kernel::softmax::finite_max;

@@ -4,9 +4,9 @@ use core::ops::Range;
 
 use half::{bf16, f16};
 
-use super::block::Queries;
 use super::logits::Options;
 use super::place::Limits;
+use super::queries::Queries;
 use crate::engine::div_rem;
 use crate::kernel::Strided;
 use crate::view::Matrix;

@@ -1,11 +1,12 @@
 //! The options of attention: what is done to scores before the softmax (softcap, bias, ALiBi, masks), and what masks mean
 //! for values. Lanes are queries, lines are keys.
 
-use super::block::{Block, MAX, PLACE, Products, Queries, SLOPE, SUM, Way};
+use super::block::{Block, Products};
 use super::dots::Dots;
 use super::head::{Slab, for_each_operand};
 use super::lanes::Lanes;
 use super::place::{Segment, signed};
+use super::queries::{MAX, PLACE, Queries, SLOPE, SUM, Way};
 use super::rows::Rows;
 use crate::element::Load;
 use crate::kernel::map::{load, registers};

@@ -1,86 +1,41 @@
 //! Attention over heads and sequences: how they divide into blocks of queries, and the blocks among threads.
 
-pub(crate) mod block;
+mod block;
 mod dots;
+mod fetch;
 pub(crate) mod head;
 mod lanes;
 pub(crate) mod logits;
+mod memory;
+mod online;
 pub(crate) mod place;
+pub(crate) mod queries;
 mod rows;
 mod weigh;
 pub(crate) mod weights;
 
 use core::ops::Range;
 
-use self::block::{Block, Buffers, Products, Queries, STATE, Way};
+use self::block::{Block, Products};
 use self::dots::{Dots, are_bf16};
 use self::head::{Problem, Results, Span};
 use self::lanes::Lanes;
-use self::rows::{Partial, Rows, most_pairs, rows_len};
+pub(crate) use self::memory::{BUFFERS, buffer_lens, default_keys};
+use self::memory::{MAX_ABREAST, Memory};
+use self::queries::{Queries, Way};
+use self::rows::{Partial, Rows, most_pairs};
 use crate::engine::{Engine, div_ceil, div_rem};
 use crate::kernel::Shared;
-use crate::scratch::{self, some};
 use crate::simd::{Bf16Dot, DotOp, Level, Op, Simd};
-
-/// Buffers: queries, scores, output, state and what is fetched, of each task; and partial results.
-pub(crate) const BUFFERS: usize = 6;
 
 /// Parts that the keys of few queries are divided into, at most, and the fewest keys to a part. Neither depends on the
 /// threads, so the result does not.
 const PARTS: usize = 8;
 const KEYS_TO_A_PART: usize = 1024;
 
-/// Blocks of queries that take each block of keys in turn, so that it comes from afar once for all of them.
-const MAX_ABREAST: usize = 2;
-
-/// The fewest dimensions where that is worth its memory: 64 gain 6 % at 8192 keys and nothing at 2048, and are to do with 64 KiB.
-const DIMS_ABREAST: usize = 65;
-
-/// The fewest bytes of keys or values to a dimension: less stays near from one block of queries to the next.
+/// The fewest bytes of keys or values to a dimension for which blocks of queries take the keys in turn: less stays near from one block
+/// of queries to the next.
 const BYTES_ABREAST: usize = 2048;
-
-/// The blocks of queries that a task has memory for.
-const fn most_abreast(level: Level, [d, dv]: [usize; 2]) -> usize {
-    if level.is_small() || d < DIMS_ABREAST || dv < DIMS_ABREAST { 1 } else { MAX_ABREAST }
-}
-
-/// Keys to a block, unless the caller says otherwise. 64 x 48 scores are 12 KiB: with the queries, the output and the block's
-/// keys they stay in the first-level cache. Where registers are few, memory is too.
-pub(crate) const fn default_keys(level: Level) -> usize {
-    if level.is_small() { 16 } else { 64 }
-}
-
-/// Floats of the buffers, of heads of `d` dimensions and values of `dv`, for so many threads; `None` on overflow.
-pub(crate) const fn buffer_lens(
-    level: Level,
-    [d, dv]: [usize; 2],
-    keys: usize,
-    threads: usize,
-) -> Option<[usize; BUFFERS]> {
-    let partials = if threads == 1 { 1 } else { max(threads, PARTS) };
-    let partial = some!(some!(Partial::len(dv, level.lanes())).checked_mul(partials));
-    let [queries, scores, output, state, fetched] =
-        some!(scratch::for_threads(block_lens(level, [d, dv], keys), threads));
-    let [queries, output, state] =
-        some!(scratch::for_threads(Some([queries, output, state]), most_abreast(level, [d, dv])));
-    Some([queries, scores, output, state, fetched, partial])
-}
-
-/// Floats of the buffers of one block of queries.
-const fn block_lens(level: Level, [d, dv]: [usize; 2], keys: usize) -> Option<[usize; BUFFERS - 1]> {
-    let ((rows, width), lanes) = (level.tile(), level.lanes());
-    Some([
-        max(some!(d.checked_mul(width)), some!(rows_len(d, lanes))),
-        some!(some!(keys.checked_add(1)).checked_mul(width)),
-        max(some!(dv.checked_mul(width)), some!(rows_len(dv, lanes))),
-        some!(STATE.checked_mul(width)),
-        some!(lanes::fetched_len(d, keys, rows)),
-    ])
-}
-
-const fn max(a: usize, b: usize) -> usize {
-    if a > b { a } else { b }
-}
 
 /// Attention of every head of every sequence, split among the engine's threads. `spans` name rows of the operands, no query
 /// twice; `memory` is as long as [`buffer_lens`] says. Arguments that do not fit each other are a mistake of the caller in this
@@ -101,13 +56,8 @@ pub(crate) fn attention(
     if !fits {
         return;
     }
-    let memory = Memory {
-        all: memory.each_mut().map(|part| part.as_mut_ptr()),
-        lens: block_lens(level, dims, keys).unwrap_or_default(),
-        partial: Partial::len(problem.heads.dv, level.lanes()).unwrap_or(0),
-        abreast: most_abreast(level, dims),
-        lanes: level.lanes(),
-    };
+    let all = memory.each_mut().map(|part| part.as_mut_ptr());
+    let Some(memory) = Memory::new(level, dims, keys, all) else { return };
     let work = Work { level, problem, keys, results, memory };
     let items = spans.clone().map(|span| work.blocks(&span) * problem.heads.kv).sum();
     let shared = Shared(work);
@@ -132,38 +82,6 @@ pub(crate) fn attention(
             first = last;
         }
     });
-}
-
-/// The caller's memory, as long as [`buffer_lens`] says.
-#[derive(Clone, Copy)]
-struct Memory {
-    all: [*mut f32; BUFFERS],
-    /// Of one block of queries.
-    lens: [usize; BUFFERS - 1],
-    /// Blocks of queries that a task has at a time.
-    abreast: usize,
-    /// Floats of a partial.
-    partial: usize,
-    lanes: usize,
-}
-
-impl Memory {
-    /// The parts for block `i` of those that a task has at a time. They share the scores and what is fetched.
-    fn buffers(&self, task: usize, i: usize) -> Buffers {
-        let own = task * self.abreast + i;
-        let part = |buffer: usize, i: usize| self.all[buffer].wrapping_add(self.lens[buffer] * i);
-        Buffers {
-            queries: part(0, own),
-            scores: part(1, task),
-            output: part(2, own),
-            state: part(3, own),
-            fetched: part(4, task),
-        }
-    }
-
-    fn partial(&self, i: usize) -> Partial {
-        Partial::at(self.all[BUFFERS - 1].wrapping_add(self.partial * i), self.lanes)
-    }
 }
 
 /// What all tasks share.
@@ -277,10 +195,11 @@ impl Many<'_, '_> {
     unsafe fn run<S: Simd, P: Products<S>>(self, s: S) {
         // SAFETY: the same contract.
         unsafe {
-            match self.0 {
-                [queries, ..] if S::SMALL => Block::new(s, queries.clone()).run::<P>(),
-                blocks if !S::SMALL => block::run_in_turn::<S, P>(s, blocks),
-                _ => {}
+            if !S::SMALL {
+                block::run_in_turn::<S, P>(s, self.0);
+            } else if let [queries, ..] = self.0 {
+                // Small levels have never more, and alone it is less code.
+                Block::new(s, queries.clone()).run::<P>();
             }
         }
     }

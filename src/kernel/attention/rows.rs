@@ -4,9 +4,10 @@
 
 use core::ops::Range;
 
-use super::block::{Block, MAX, Products, SUM};
+use super::block::{Block, Products};
 use super::head::for_each_operand;
 use super::place::Segment;
+use super::queries::{MAX, SUM};
 use crate::element::Load;
 use crate::kernel::map::{self, load, registers};
 use crate::kernel::softmax::finite_max;

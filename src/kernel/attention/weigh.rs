@@ -5,9 +5,11 @@
 
 use core::ops::Range;
 
-use super::block::{Block, CHUNK, MAX, Products, Queries, STEP, SUM, reciprocal};
+use super::block::{Block, CHUNK, Products};
 use super::lanes::Lanes;
+use super::online::{STEP, reciprocal};
 use super::place::Segment;
+use super::queries::{MAX, Queries, SUM};
 use super::rows::{self, Rows};
 use crate::kernel::map::{self, load};
 use crate::kernel::pack::transpose_block;

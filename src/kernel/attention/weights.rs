@@ -3,12 +3,13 @@
 
 use core::ops::Range;
 
-use super::block::{Queries, Way};
 use super::head::{Head, Heads, Problem, Results, Span};
+use super::memory::Memory;
 use super::place::Sight;
-use super::rows::{Partial, most_pairs};
+use super::queries::{Queries, Way};
+use super::rows::most_pairs;
 use super::weigh::{Given, To, Weigh};
-use super::{BUFFERS, Few, Many, Memory, block_lens, parts, within};
+use super::{BUFFERS, Few, Many, parts, within};
 use crate::engine::{Engine, div_ceil, div_rem};
 use crate::kernel::{Shared, Strided};
 use crate::simd::Level;
@@ -140,13 +141,7 @@ impl<'a> Work<'a> {
             && lens == Some(memory.each_ref().map(|part| part.len()));
         debug_assert!(fits, "ops check the sizes");
         let [queries, scores, output, state, fetched, partial, _] = memory.each_mut().map(|part| part.as_mut_ptr());
-        let memory = Memory {
-            all: [queries, scores, output, state, fetched, partial],
-            lens: block_lens(level, [d, 0], choice.keys)?,
-            abreast: 1,
-            partial: Partial::len(0, level.lanes())?,
-            lanes: level.lanes(),
-        };
+        let memory = Memory::new(level, [d, 0], choice.keys, [queries, scores, output, state, fetched, partial])?;
         fits.then_some(Self { level, choice, memory })
     }
 

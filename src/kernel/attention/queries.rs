@@ -1,0 +1,100 @@
+//! A block of queries: which they are, the keys that they see, and the memory that a task has for them.
+
+use core::ops::Range;
+
+use super::head::{Head, Lse};
+use super::place::Sight;
+use crate::engine::div_rem;
+use crate::simd::Level;
+
+/// One task's memory: lines of `width` floats.
+#[derive(Clone, Copy)]
+pub(crate) struct Buffers {
+    /// `d` lines: the queries, as the products want them.
+    pub queries: *mut f32,
+    /// A line for each key of a block: scores, then exponentials. Behind them the largest scores.
+    pub scores: *mut f32,
+    /// `dv` lines: the output, as the products want it, not yet divided.
+    pub output: *mut f32,
+    /// [`STATE`] lines.
+    pub state: *mut f32,
+    /// Keys and values that are not read in place.
+    pub fetched: *mut f32,
+}
+
+/// Lines of the state: the maximum (in powers of two), the sum, the place of the query from that of the block's first, and the slope
+/// of the head.
+pub(crate) const STATE: usize = 4;
+pub(crate) const MAX: usize = 0;
+pub(crate) const SUM: usize = 1;
+pub(crate) const PLACE: usize = 2;
+pub(crate) const SLOPE: usize = 3;
+
+/// How the products of a block are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Few queries: [`Rows`](super::rows::Rows).
+    Rows,
+    /// [`Lanes`](super::lanes::Lanes).
+    Lanes,
+    /// bf16, at a level that multiplies pairs of it: [`Dots`](super::dots::Dots).
+    Dots,
+}
+
+/// Pairs of a query and a head, at least one and at most as many as a tile is wide, and the keys they see. The pointers are valid
+/// over the sizes; no other task writes the rows of these pairs.
+#[derive(Clone)]
+pub(crate) struct Queries<'a> {
+    pub level: Level,
+    pub way: Way,
+    pub head: Head<'a>,
+    pub pairs: Range<usize>,
+    pub sight: Sight,
+    /// Floats of a line.
+    pub width: usize,
+    /// Keys to a block.
+    pub keys: usize,
+    pub buffers: Buffers,
+}
+
+impl<'a> Queries<'a> {
+    /// With the keys to a block, and the memory.
+    pub fn new(level: Level, way: Way, head: Head<'a>, pairs: Range<usize>, (keys, buffers): (usize, Buffers)) -> Self {
+        let lanes = level.lanes();
+        let sight = Sight::new(&head.limits, &pairs, head.heads.group(), lanes, head.n_k);
+        Self { level, way, width: sight.registers() * lanes, head, pairs, sight, keys, buffers }
+    }
+
+    /// The factor of the queries that makes logits powers of two.
+    #[inline(always)]
+    pub fn factor(&self) -> f32 {
+        self.head.heads.scale * core::f32::consts::LOG2_E
+    }
+
+    /// The query of a lane, and its head within the group.
+    #[inline(always)]
+    pub fn pair(&self, lane: usize) -> (usize, usize) {
+        div_rem(self.pairs.start + lane, self.head.heads.group())
+    }
+}
+
+/// Writes `ln(sum) + max` of every query, or -inf for one that saw nothing.
+///
+/// # Safety
+/// The state has the maxima and the sums; the rows of `lse` are this task's.
+pub(crate) unsafe fn write_lse(queries: &Queries<'_>, lse: &Lse) {
+    for lane in 0..queries.pairs.len() {
+        let (query, head) = queries.pair(lane);
+        // SAFETY: the state has these lines; the rows are this task's.
+        unsafe {
+            let state = |line: usize| *queries.buffers.state.add(line * queries.width + lane);
+            let (max, sum) = (state(MAX), state(SUM));
+            let logarithm = if sum == 0.0 {
+                f32::NEG_INFINITY
+            } else {
+                max.max(f32::MIN) * core::f32::consts::LN_2 + libm::logf(sum)
+            };
+            lse.to.add(query * lse.stride + head).write(if sum.is_nan() { sum } else { logarithm });
+        }
+    }
+}
