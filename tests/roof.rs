@@ -1,4 +1,4 @@
-//! What the loops say they have done. How fast they are is for benchmarks.
+//! What the loop of multiply-adds says it has done. How fast it is is for benchmarks.
 
 mod common;
 
@@ -15,10 +15,4 @@ fn multiply_adds_are_counted_as_two_operations_a_lane() {
         assert_eq!(roof::multiply_add(&engine, 7), 7 * one, "{}", engine.level());
         assert_eq!(roof::multiply_add(&engine, 0), 0);
     });
-}
-
-#[test]
-fn data_of_any_length_are_read() {
-    let data = [1.0; 1000];
-    every_level(|engine| (0..data.len()).for_each(|len| roof::read(&engine, &data[..len])));
 }

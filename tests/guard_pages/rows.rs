@@ -1,6 +1,6 @@
 //! The operations on rows.
 
-use selfattn::Activation;
+use selfattn::{Activation, roof};
 
 use crate::common::stored::DTYPES;
 use crate::memory::{ALL, Floats, Guarded, SOME, Table, at_every_length};
@@ -80,6 +80,15 @@ fn dot_stays_inside() {
     at_every_length(ALL, |engine, edge, len| {
         let [a, b] = [1, 2].map(|seed| Floats::random(edge, [1, len], 0, seed));
         vec![engine.dot(&a.data, &b.data).unwrap().to_bits()]
+    });
+}
+
+/// It reads more registers at a time than any operation.
+#[test]
+fn reading_stays_inside() {
+    at_every_length(ALL, |engine, edge, len| {
+        roof::read(&engine, &Floats::random(edge, [1, 4 * len], 0, 1).data);
+        Vec::new()
     });
 }
 
