@@ -1,4 +1,4 @@
-# Lane `host`: this machine. Lints, docs, README's commands with the real model, the command line, the benchmarks.
+# Lane `host`: this machine. Lints, docs, README's commands with the real model, the command line, the benchmarks, the fuzz targets.
 # shellcheck shell=bash
 
 target=${CARGO_TARGET_DIR:-target}
@@ -164,6 +164,11 @@ CARGO_PROFILE_RELEASE_OPT_LEVEL=0 cargo build "${peers[@]}" --release --no-defau
 "$work/peers/release/peers" matmul --filter 128x64x128 --seconds 0.2
 "$work/peers/release/peers" attention --filter 8x128x64 --seconds 0.2
 "$work/peers/release/peers" decode --filter 32x8x4096x128 --seconds 0.02
+
+step "Fuzz targets, a minute each"
+cargo clippy --locked --manifest-path fuzz/Cargo.toml --all-targets -- -D warnings
+cargo test --locked --manifest-path fuzz/Cargo.toml
+scripts/fuzz.sh 60
 
 # With debug assertions and overflow checks, which --release leaves out, and with few shapes of tiles, where it has all.
 features=rayon,profile,tracing,capi,capi-tokenizer,small

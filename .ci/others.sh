@@ -1,5 +1,5 @@
 # Lane `others`: what builds the library in its own way. Other CPUs under emulators (microcontrollers, and the targets of README's
-# table), the C API as a library, instructions under Valgrind, and the fuzz targets.
+# table), the C API as a library, and instructions under Valgrind.
 # shellcheck shell=bash
 
 # Beside the other lane's, which would make it wait.
@@ -37,11 +37,6 @@ TOOLCHAIN="" scripts/callgrind.py
 
 step "Licences, duplicates and sources of dependencies"
 scripts/check_dependencies.sh
-
-step "Fuzz targets, a minute each"
-cargo clippy --locked --manifest-path fuzz/Cargo.toml --all-targets -- -D warnings
-cargo test --locked --manifest-path fuzz/Cargo.toml
-scripts/fuzz.sh 60
 
 # The targets of README's table that are run here: emulated but for the 32-bit one.
 targets=(aarch64-unknown-linux-gnu wasm32-wasip1 i686-unknown-linux-gnu s390x-unknown-linux-gnu)
