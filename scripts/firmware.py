@@ -4,8 +4,8 @@
     scripts/firmware.py [--record] [--c] [TARGET...]
 
 Every program must end well: its results are the host's within the bound that it states. No image may contain a panic or
-formatting. At opt-level s, no program may be larger than examples/firmware/sizes.txt allows, nor use more stack; `--record`
-writes that file anew. `--c` also runs the comparison with plain C (it needs arm-none-eabi-gcc or riscv64-unknown-elf-gcc).
+formatting. No program may be larger or use more stack at opt-level s, nor take more instructions at opt-level 3, than
+examples/firmware/budgets.txt allows; `--record` writes that file anew. `--c` also runs the comparison with plain C (it needs arm-none-eabi-gcc or riscv64-unknown-elf-gcc).
 
 The environment variable TOOLCHAIN names the toolchain of rustup that has the targets; without it, it is the one that `cargo` is.
 """
@@ -19,11 +19,12 @@ import sys
 from pathlib import Path
 
 CRATE = Path(__file__).resolve().parent.parent / "examples/firmware"
-BUDGETS = CRATE / "sizes.txt"
+BUDGETS = CRATE / "budgets.txt"
 TARGETS = ["thumbv7em-none-eabihf", "riscv32imac-unknown-none-elf", "thumbv8m.main-none-eabihf"]
 # `empty` is what the others have beside the library: start-up code and printing.
 PROGRAMS = ["empty", "matmul", "attention", "encoder"]
-COLUMNS = ["text", "rodata", "static", "stack"]
+SIZES = ["text", "rodata", "static", "stack"]
+COLUMNS = [*SIZES, "instructions"]
 # Compilers differ by this much without anyone having changed the code.
 MARGIN = 1.03
 # How many times as many instructions plain C takes at least. Without an FPU, arithmetic is calls on both sides.
@@ -95,19 +96,21 @@ def costs(output):
 
 
 def measure(target):
-    """The table of sizes at opt-level s, and instructions at opt-level 3."""
+    """Sizes at opt-level s, and the instructions of all that a program measures at opt-level 3."""
     table = {}
     for program in PROGRAMS:
         output, path = run(target, program, '"s"')
         stack = max((stack for _, stack in costs(output)), default=0)
-        table[target, program] = {**sizes(path), "stack": stack}
+        table[target, program] = {**sizes(path), "stack": stack, "instructions": 0}
     print(f"\n{target}, opt-level s, bytes:")
-    print(f"{'':10}" + "".join(f"{column:>10}" for column in COLUMNS))
+    print(f"{'':10}" + "".join(f"{column:>10}" for column in SIZES))
     for (_, program), row in table.items():
-        print(f"{program:10}" + "".join(f"{row[column]:>10}" for column in COLUMNS))
+        print(f"{program:10}" + "".join(f"{row[column]:>10}" for column in SIZES))
     print(f"{target}, opt-level 3:")
     for program in PROGRAMS[1:]:
-        print("".join(f"  {line}\n" for line in run(target, program, 3)[0].splitlines()), end="")
+        output, _ = run(target, program, 3)
+        table[target, program]["instructions"] = sum(instructions for instructions, _ in costs(output))
+        print("".join(f"  {line}\n" for line in output.splitlines()), end="")
     return table
 
 
@@ -135,8 +138,8 @@ def check(table):
             if row[column] > budgets[key][column]:
                 over.append(f"{' '.join(key)}: {column} {row[column]} > {budgets[key][column]}")
     if over:
-        fail("larger than sizes.txt allows (--record writes it anew, if that is meant):\n" + "\n".join(over))
-    print("\nall within sizes.txt, no panic and no formatting in any image")
+        fail("more than budgets.txt allows (--record writes it anew, if that is meant):\n" + "\n".join(over))
+    print("\nall within budgets.txt, no panic and no formatting in any image")
 
 
 def record(table):
@@ -145,7 +148,8 @@ def record(table):
     for key, row in table.items():
         budgets[key] = {column: size if column == "static" else int(size * MARGIN) for column, size in row.items()}
     lines = [
-        "# What programs of examples/firmware may take at opt-level s, in bytes: the sizes when this was written and 3 % more.",
+        "# What programs of examples/firmware may take: bytes at opt-level s, instructions at opt-level 3, when this was written and",
+        "# 3 % more.",
         f"# target program {' '.join(COLUMNS)}",
         *(" ".join([*key, *(str(row[column]) for column in COLUMNS)]) for key, row in sorted(budgets.items())),
     ]
@@ -154,7 +158,7 @@ def record(table):
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--record", action="store_true", help="write sizes.txt anew")
+    arguments.add_argument("--record", action="store_true", help="write budgets.txt anew")
     arguments.add_argument("--c", action="store_true", help="compare with plain C")
     arguments.add_argument("targets", nargs="*", default=TARGETS, metavar="TARGET")
     arguments = arguments.parse_args()
