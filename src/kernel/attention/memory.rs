@@ -13,7 +13,7 @@ pub(crate) const BUFFERS: usize = 6;
 /// Blocks of queries that take each block of keys in turn, so that it comes from afar once for all of them.
 pub(super) const MAX_ABREAST: usize = 2;
 
-/// The fewest dimensions where that is worth its memory: 64 gain 6 % at 8192 keys and nothing at 2048, and are to do with 64 KiB.
+/// The fewest dimensions where that is worth its memory: with 64 nothing is gained at 2048 keys, and 64 KiB are to do for them.
 const DIMS_ABREAST: usize = 65;
 
 /// The blocks of queries that a task has memory for.
