@@ -9,16 +9,18 @@ use crate::simd::Level;
 
 /// Buffers: queries, scores, output, state and what is fetched, of each task; and partial results.
 pub(crate) const BUFFERS: usize = 6;
+const FETCHED: usize = 4;
 
 /// Blocks of queries that take each block of keys in turn, so that it comes from afar once for all of them.
 pub(super) const MAX_ABREAST: usize = 2;
 
-/// The fewest dimensions where that is worth its memory: with 64 nothing is gained at 2048 keys, and 64 KiB are to do for them.
-const DIMS_ABREAST: usize = 65;
+/// The fewest dimensions for which the second block has memory of its own. Heads of fewer are to do with 64 KiB: it stands where keys
+/// and values are widened, so only those that are read in place are taken in turn.
+const DIMS_APART: usize = 65;
 
-/// The blocks of queries that a task has memory for.
-const fn most_abreast(level: Level, [d, dv]: [usize; 2]) -> usize {
-    if level.is_small() || d < DIMS_ABREAST || dv < DIMS_ABREAST { 1 } else { MAX_ABREAST }
+/// The blocks of queries that have memory of their own.
+const fn apart(level: Level, [d, dv]: [usize; 2]) -> usize {
+    if level.is_small() || d < DIMS_APART || dv < DIMS_APART { 1 } else { MAX_ABREAST }
 }
 
 /// Keys to a block, unless the caller says otherwise. 64 x 48 scores are 12 KiB: with the queries, the output and the block's
@@ -30,29 +32,38 @@ pub(crate) const fn default_keys(level: Level) -> usize {
 /// Floats of the buffers, of heads of `d` dimensions and values of `dv`, for so many threads; `None` on overflow.
 pub(crate) const fn buffer_lens(
     level: Level,
-    [d, dv]: [usize; 2],
+    dims: [usize; 2],
     keys: usize,
     threads: usize,
 ) -> Option<[usize; BUFFERS]> {
-    let partials = if threads == 1 { 1 } else { max(threads, PARTS) };
-    let partial = some!(some!(Partial::len(dv, level.lanes())).checked_mul(partials));
-    let [queries, scores, output, state, fetched] =
-        some!(scratch::for_threads(block_lens(level, [d, dv], keys), threads));
-    let [queries, output, state] =
-        some!(scratch::for_threads(Some([queries, output, state]), most_abreast(level, [d, dv])));
+    let [queries, scores, output, state, fetched] = some!(scratch::for_threads(block_lens(level, dims, keys), threads));
+    let [queries, output, state] = some!(scratch::for_threads(Some([queries, output, state]), apart(level, dims)));
+    let partial = some!(some!(Partial::len(dims[1], level.lanes())).checked_mul(partials(threads)));
     Some([queries, scores, output, state, fetched, partial])
+}
+
+/// Partial results that have a place of their own: of all parts of the keys, if threads share them. One thread has a single one, and
+/// widens nothing meanwhile.
+const fn partials(threads: usize) -> usize {
+    if threads == 1 { 0 } else { max(threads, PARTS) }
 }
 
 /// Floats of the buffers of one block of queries.
 const fn block_lens(level: Level, [d, dv]: [usize; 2], keys: usize) -> Option<[usize; BUFFERS - 1]> {
     let ((rows, width), lanes) = (level.tile(), level.lanes());
-    Some([
-        max(some!(d.checked_mul(width)), some!(rows_len(d, lanes))),
-        some!(some!(keys.checked_add(1)).checked_mul(width)),
-        max(some!(dv.checked_mul(width)), some!(rows_len(dv, lanes))),
-        some!(STATE.checked_mul(width)),
-        some!(lanes::fetched_len(d, keys, rows)),
-    ])
+    let queries = max(some!(d.checked_mul(width)), some!(rows_len(d, lanes)));
+    let scores = some!(some!(keys.checked_add(1)).checked_mul(width));
+    let output = max(some!(dv.checked_mul(width)), some!(rows_len(dv, lanes)));
+    let state = STATE * width;
+    let mut fetched = some!(lanes::fetched_len(d, keys, rows));
+    if !level.is_small() {
+        // Small levels take all queries as many, one block at a time.
+        fetched = max(fetched, some!(Partial::len(dv, lanes)));
+        if apart(level, [d, dv]) == 1 {
+            fetched = max(fetched, some!(some!(queries.checked_add(output)).checked_add(state)));
+        }
+    }
+    Some([queries, scores, output, state, fetched])
 }
 
 const fn max(a: usize, b: usize) -> usize {
@@ -65,8 +76,8 @@ pub(super) struct Memory {
     all: [*mut f32; BUFFERS],
     /// Of one block of queries.
     lens: [usize; BUFFERS - 1],
-    /// Blocks of queries that a task has at a time.
-    pub abreast: usize,
+    /// Blocks of queries that have memory of their own.
+    apart: usize,
     /// Floats of a partial.
     partial: usize,
     lanes: usize,
@@ -75,22 +86,35 @@ pub(super) struct Memory {
 impl Memory {
     /// In memory as long as [`buffer_lens`] says; `None` if that overflows.
     #[inline(always)]
-    pub fn new(level: Level, dims: [usize; 2], keys: usize, all: [*mut f32; BUFFERS]) -> Option<Self> {
+    pub fn new(
+        level: Level,
+        dims: [usize; 2],
+        [keys, threads]: [usize; 2],
+        mut all: [*mut f32; BUFFERS],
+    ) -> Option<Self> {
         let (lens, lanes) = (block_lens(level, dims, keys)?, level.lanes());
-        Some(Self { all, lens, abreast: most_abreast(level, dims), partial: Partial::len(dims[1], lanes)?, lanes })
+        // Small levels have none.
+        if !level.is_small() && partials(threads) == 0 {
+            all[BUFFERS - 1] = all[FETCHED];
+        }
+        Some(Self { all, lens, apart: apart(level, dims), partial: Partial::len(dims[1], lanes)?, lanes })
+    }
+
+    /// How many blocks of queries a task can have at a time, if keys or values are to be widened or not.
+    pub const fn abreast(&self, widened: bool) -> usize {
+        if widened { self.apart } else { MAX_ABREAST }
     }
 
     /// The parts for block `i` of those that a task has at a time. They share the scores and what is fetched.
     pub fn buffers(&self, task: usize, i: usize) -> Buffers {
-        let own = task * self.abreast + i;
         let part = |buffer: usize, i: usize| self.all[buffer].wrapping_add(self.lens[buffer] * i);
-        Buffers {
-            queries: part(0, own),
-            scores: part(1, task),
-            output: part(2, own),
-            state: part(3, own),
-            fetched: part(4, task),
+        let (scores, fetched) = (part(1, task), part(FETCHED, task));
+        if i > 0 && self.apart == 1 {
+            let output = fetched.wrapping_add(self.lens[0]);
+            return Buffers { queries: fetched, scores, output, state: output.wrapping_add(self.lens[2]), fetched };
         }
+        let own = task * self.apart + i;
+        Buffers { queries: part(0, own), scores, output: part(2, own), state: part(3, own), fetched }
     }
 
     pub fn partial(&self, i: usize) -> Partial {

@@ -24,6 +24,7 @@ pub(crate) use self::memory::{BUFFERS, buffer_lens, default_keys};
 use self::memory::{MAX_ABREAST, Memory};
 use self::queries::{Queries, Way};
 use self::rows::{Partial, Rows, most_pairs};
+use crate::element::Dtype;
 use crate::engine::{Engine, div_ceil, div_rem};
 use crate::kernel::Shared;
 use crate::simd::{Bf16Dot, DotOp, Level, Op, Simd};
@@ -50,18 +51,19 @@ pub(crate) fn attention(
 ) {
     let level = engine.level();
     let dims = [problem.heads.d, problem.heads.dv];
-    let lens = buffer_lens(level, dims, keys, engine.threads());
+    let threads = engine.threads();
+    let lens = buffer_lens(level, dims, keys, threads);
     let fits = problem.fits() && keys > 0 && lens == Some(memory.each_ref().map(|part| part.len()));
     debug_assert!(fits, "ops check the sizes");
     if !fits {
         return;
     }
     let all = memory.each_mut().map(|part| part.as_mut_ptr());
-    let Some(memory) = Memory::new(level, dims, keys, all) else { return };
+    let Some(memory) = Memory::new(level, dims, [keys, threads], all) else { return };
     let work = Work { level, problem, keys, results, memory };
     let items = spans.clone().map(|span| work.blocks(&span) * problem.heads.kv).sum();
     let shared = Shared(work);
-    if items < engine.threads() && spans.clone().any(|span| work.is_few(&span)) {
+    if items < threads && spans.clone().any(|span| work.is_few(&span)) {
         // Too few to go round: the threads share each.
         for span in spans {
             (0..work.blocks(&span) * problem.heads.kv).for_each(|item| work.share(engine, &span, item));
@@ -118,7 +120,9 @@ impl<'a> Work<'a> {
             return 1;
         }
         let blocks = self.blocks(span);
-        (blocks - div_rem(item, blocks).1).min(left).min(self.memory.abreast)
+        let are_f32 = [self.problem.kv.k, self.problem.kv.v].map(|of| matches!(of.dtype(), Dtype::F32));
+        let most = self.memory.abreast(are_f32 != [true; 2]);
+        (blocks - div_rem(item, blocks).1).min(left).min(most)
     }
 
     /// Block `item` of a sequence, counted through all its heads, with the memory of the task's `i`-th.

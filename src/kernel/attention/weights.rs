@@ -141,7 +141,12 @@ impl<'a> Work<'a> {
             && lens == Some(memory.each_ref().map(|part| part.len()));
         debug_assert!(fits, "ops check the sizes");
         let [queries, scores, output, state, fetched, partial, _] = memory.each_mut().map(|part| part.as_mut_ptr());
-        let memory = Memory::new(level, [d, 0], choice.keys, [queries, scores, output, state, fetched, partial])?;
+        let memory = Memory::new(
+            level,
+            [d, 0],
+            [choice.keys, engine.threads()],
+            [queries, scores, output, state, fetched, partial],
+        )?;
         fits.then_some(Self { level, choice, memory })
     }
 
