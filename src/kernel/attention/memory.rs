@@ -38,14 +38,17 @@ pub(crate) const fn buffer_lens(
 ) -> Option<[usize; BUFFERS]> {
     let [queries, scores, output, state, fetched] = some!(scratch::for_threads(block_lens(level, dims, keys), threads));
     let [queries, output, state] = some!(scratch::for_threads(Some([queries, output, state]), apart(level, dims)));
-    let partial = some!(some!(Partial::len(dims[1], level.lanes())).checked_mul(partials(threads)));
+    let partial = match partials(level, threads) {
+        0 => 0,
+        count => some!(some!(Partial::len(dims[1], level.lanes())).checked_mul(count)),
+    };
     Some([queries, scores, output, state, fetched, partial])
 }
 
 /// Partial results that have a place of their own: of all parts of the keys, if threads share them. One thread has a single one, and
-/// widens nothing meanwhile.
-const fn partials(threads: usize) -> usize {
-    if threads == 1 { 0 } else { max(threads, PARTS) }
+/// widens nothing meanwhile. Small levels divide no keys.
+const fn partials(level: Level, threads: usize) -> usize {
+    if level.is_small() || threads == 1 { 0 } else { max(threads, PARTS) }
 }
 
 /// Floats of the buffers of one block of queries.
@@ -93,11 +96,11 @@ impl Memory {
         mut all: [*mut f32; BUFFERS],
     ) -> Option<Self> {
         let (lens, lanes) = (block_lens(level, dims, keys)?, level.lanes());
-        // Small levels have none.
-        if !level.is_small() && partials(threads) == 0 {
+        let partial = if level.is_small() { 0 } else { Partial::len(dims[1], lanes)? };
+        if !level.is_small() && partials(level, threads) == 0 {
             all[BUFFERS - 1] = all[FETCHED];
         }
-        Some(Self { all, lens, apart: apart(level, dims), partial: Partial::len(dims[1], lanes)?, lanes })
+        Some(Self { all, lens, apart: apart(level, dims), partial, lanes })
     }
 
     /// How many blocks of queries a task can have at a time, if keys or values are to be widened or not.
