@@ -5,7 +5,8 @@
 
 Every program must end well: its results are the host's within the bound that it states. No image may contain a panic or
 formatting. No program may be larger or use more stack at opt-level s, nor take more instructions at opt-level 3, than
-examples/firmware/budgets.txt allows; `--record` writes that file anew. `--c` also runs the comparison with plain C (it needs arm-none-eabi-gcc or riscv64-unknown-elf-gcc).
+examples/firmware/budgets.txt allows; `--record` writes that file anew. `--c` also runs the comparison with plain C (it needs
+arm-none-eabi-gcc or riscv64-unknown-elf-gcc).
 
 The environment variable TOOLCHAIN names the toolchain of rustup that has the targets; without it, it is the one that `cargo` is.
 """

@@ -120,8 +120,8 @@ impl<'a> Work<'a> {
             return 1;
         }
         let blocks = self.blocks(span);
-        let are_f32 = [self.problem.kv.k, self.problem.kv.v].map(|of| matches!(of.dtype(), Dtype::F32));
-        let most = self.memory.abreast(are_f32 != [true; 2]);
+        let widened = [self.problem.kv.k, self.problem.kv.v].iter().any(|of| !matches!(of.dtype(), Dtype::F32));
+        let most = self.memory.abreast(widened);
         (blocks - div_rem(item, blocks).1).min(left).min(most)
     }
 

@@ -169,10 +169,10 @@ impl Worst {
         if same_bits(got, rounded) {
             return Self::NONE;
         }
-        let results = x.iter().zip(got).zip(exact);
+        let results = x.iter().zip(exact).zip(got.iter().zip(rounded));
         results
-            .filter(|&((_, got), &exact)| got.to_bits() != (exact as f32).to_bits())
-            .fold(Self::NONE, |worst, ((&at, &got), &exact)| worst.max(Self { ulps: ulps(got, exact), at }))
+            .filter(|(_, (got, rounded))| got.to_bits() != rounded.to_bits())
+            .fold(Self::NONE, |worst, ((&at, &exact), (&got, _))| worst.max(Self { ulps: ulps(got, exact), at }))
     }
 }
 

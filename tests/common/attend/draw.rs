@@ -87,8 +87,8 @@ pub fn draws(dims: usize) -> impl Strategy<Value = Draw> {
     )
 }
 
-/// Any options, and of dimensions, queries and keys so many that blocks of queries take each block of keys in turn: of keys half as
-/// many if they are all in f32.
+/// Any options, and queries and keys so many that blocks of queries take each block of keys in turn, but for small heads that are not
+/// in f32; of keys half as many if they are all in f32.
 pub fn draws_in_turn() -> impl Strategy<Value = (Draw, [usize; 2])> {
     (draws(40), any::<bool>(), any::<bool>(), 1_usize..130, 0_usize..50).prop_map(|(draw, apart, wide, n_q, more)| {
         let (types, n_k) = if wide { ([Dtype::F32; 3], 512) } else { (draw.types, 1024) };
