@@ -486,8 +486,8 @@ int32_t selfattn_encoder_packed_bytes(const selfattn_engine *engine, const selfa
                                       selfattn_error *error);
 
 /* Packs the weights of all layers once for the engine's level, so that no product has to; from then on the encoder runs at that
- * level only, and uses `memory` as long as it lives: the faster if that is large pages (Linux: mmap, then madvise with
- * MADV_HUGEPAGE). SELFATTN_ERROR_SCRATCH. Writes the encoder: no call may be using it. */
+ * level only, and uses `memory` as long as it lives: the faster for short texts if that is large pages (Linux: mmap, then madvise
+ * with MADV_HUGEPAGE). SELFATTN_ERROR_SCRATCH. Writes the encoder: no call may be using it. */
 int32_t selfattn_encoder_pack(const selfattn_engine *engine, selfattn_encoder *encoder, void *memory, size_t memory_bytes,
                               selfattn_error *error);
 
