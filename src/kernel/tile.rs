@@ -14,12 +14,14 @@ use crate::element::Load;
 use crate::kernel::{Strided, each};
 use crate::simd::{Bf16Dot, Simd};
 
-/// Steps of `k` between two visits to [`Ahead`], as a power of two. A visit is some thirty instructions: at every fourth step they
-/// are a seventh of a tile's, and slow it down on Intel's cores.
-const FAR: u32 = 4;
-/// Where a visit would have to ask for more than [`FEW`] lines: it must leave room for what the tile itself waits for.
-const NEAR: u32 = 2;
-/// More at once slowed 16 rows of f32 down; with half as many attention was slower.
+/// Steps of `k` between two visits to [`Ahead`], as powers of two: the most at which a visit asks for no more than [`FEW`] lines of
+/// one row. A visit is some thirty instructions: at every fourth step they are a seventh of a tile's, and slow it down on Intel's
+/// cores.
+const APART: [u32; 2] = [4, 3];
+/// Where that is never so.
+const NEAREST: u32 = 2;
+/// It must leave room for what the tile itself waits for. More at once slowed 16 rows of f32 down; with half as many attention was
+/// slower.
 const FEW: usize = 8;
 /// Bytes of a cache line.
 const LINE: usize = 64;
@@ -44,29 +46,36 @@ pub(crate) struct Ahead {
 
 impl Ahead {
     pub const fn none() -> Self {
-        Self { next: 0, end: 0, row: 0, gap: 0, lines: 0, apart: FAR }
+        Self { next: 0, end: 0, row: 0, gap: 0, lines: 0, apart: APART[0] }
     }
 
     /// `rows` rows of `cols` elements, `stride` elements apart, spread over `tiles` tiles of `k` steps.
     pub fn new<E>(ptr: *const E, [rows, cols]: [usize; 2], stride: usize, [tiles, k]: [usize; 2]) -> Self {
         let [row, stride] = [cols, stride].map(|len| len.saturating_mul(size_of::<E>()));
         let lines = |apart: u32| (rows * row.div_ceil(LINE)).div_ceil((tiles * (k >> apart)).max(1));
-        let apart = if lines(FAR) <= FEW { FAR } else { NEAR };
+        let apart = APART.into_iter().find(|&apart| lines(apart) <= FEW).unwrap_or(NEAREST);
         let (next, gap) = (ptr.addr(), stride.saturating_sub(row));
         Self { next, end: next.wrapping_add(row), row, gap, lines: lines(apart), apart }
     }
 
+    /// One visit.
     #[inline(always)]
     fn fetch<S: Simd>(&mut self, s: S) {
-        for i in 0..self.lines {
-            s.prefetch(core::ptr::without_provenance(self.next.wrapping_add(i * LINE)));
+        for _ in 0..self.lines {
+            s.prefetch(core::ptr::without_provenance(self.line()));
         }
-        self.next = self.next.wrapping_add(self.lines * LINE);
-        // Looked at once for all lines: a few of them may lie behind the end of a row.
+    }
+
+    /// The address of the next line. Looked at one by one: a head's row may be shorter than what a visit asks for.
+    #[inline(always)]
+    fn line(&mut self) -> usize {
+        let line = self.next;
+        self.next = line.wrapping_add(LINE);
         if self.next >= self.end {
             self.next = self.end.wrapping_add(self.gap);
             self.end = self.next.wrapping_add(self.row);
         }
+        line
     }
 }
 
@@ -361,3 +370,29 @@ macro_rules! with_registers {
     };
 }
 pub(crate) use with_registers;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever the rows' length is to that of a visit.
+    #[test]
+    fn every_line_of_every_row_is_asked_for_in_time() {
+        for (rows, row, stride) in
+            [(64, 16, 512), (64, 64, 512), (64, 128, 128), (64, 128, 1024), (3, 4096, 8192), (512, 48, 4096)]
+        {
+            for tiles in [1, 2, 8, 18] {
+                for k in [16, 48, 64, 130, 512] {
+                    let mut ahead =
+                        Ahead::new(core::ptr::without_provenance::<f32>(1 << 20), [rows, row], stride, [tiles, k]);
+                    let visits = tiles * (k >> ahead.apart);
+                    let asked: std::vec::Vec<_> = (0..visits * ahead.lines).map(|_| ahead.line()).collect();
+                    let lines = (0..rows)
+                        .flat_map(|i| (0..row * 4).step_by(LINE).map(move |at| (1 << 20) + i * stride * 4 + at));
+                    let missed = lines.filter(|line| !asked.contains(line)).count();
+                    assert_eq!(missed, 0, "{rows} rows of {row}, {tiles} tiles of {k} steps");
+                }
+            }
+        }
+    }
+}
