@@ -12,15 +12,15 @@ pub(crate) const BUFFERS: usize = 6;
 const FETCHED: usize = 4;
 
 /// Blocks of queries that take each block of keys in turn, so that it comes from afar once for all of them.
-pub(super) const MAX_ABREAST: usize = 2;
+const ABREAST: usize = 3;
 
-/// The fewest dimensions for which the second block has memory of its own. Heads of fewer are to do with 64 KiB: it stands where keys
-/// and values are widened, so only those that are read in place are taken in turn.
+/// The fewest dimensions for which all of them have memory of their own. Heads of fewer are to do with 64 KiB: a second block stands
+/// where keys and values are widened, so only those that are read in place are taken in turn.
 const DIMS_APART: usize = 65;
 
 /// The blocks of queries that have memory of their own.
 const fn apart(level: Level, [d, dv]: [usize; 2]) -> usize {
-    if level.is_small() || d < DIMS_APART || dv < DIMS_APART { 1 } else { MAX_ABREAST }
+    if level.is_small() || d < DIMS_APART || dv < DIMS_APART { 1 } else { ABREAST }
 }
 
 /// Keys to a block, unless the caller says otherwise. 64 x 48 scores are 12 KiB: with the queries, the output and the block's
@@ -105,7 +105,7 @@ impl Memory {
 
     /// How many blocks of queries a task can have at a time, if keys or values are to be widened or not.
     pub const fn abreast(&self, widened: bool) -> usize {
-        if widened { self.apart } else { MAX_ABREAST }
+        if self.apart == 1 && !widened { 2 } else { self.apart }
     }
 
     /// The parts for block `i` of those that a task has at a time. They share the scores and what is fetched.

@@ -20,8 +20,8 @@ use self::block::{Block, Products};
 use self::dots::{Dots, are_bf16};
 use self::head::{Problem, Results, Span};
 use self::lanes::Lanes;
+use self::memory::Memory;
 pub(crate) use self::memory::{BUFFERS, buffer_lens, default_keys};
-use self::memory::{MAX_ABREAST, Memory};
 use self::queries::{Queries, Way};
 use self::rows::{Partial, Rows, most_pairs};
 use crate::element::Dtype;
@@ -148,11 +148,11 @@ impl<'a> Work<'a> {
                 self.level.dispatch(Few { queries: first, parts, seen: self.memory.partial(task) });
             }
             way => {
-                if count == MAX_ABREAST {
-                    let second = self.queries((task, 1), span, item + 1);
-                    self.run_many(way, &[first, second]);
-                } else {
-                    self.run_many(way, &[first]);
+                let next = |i: usize| self.queries((task, i), span, item + i);
+                match count {
+                    3 => self.run_many(way, &[first, next(1), next(2)]),
+                    2 => self.run_many(way, &[first, next(1)]),
+                    _ => self.run_many(way, &[first]),
                 }
             }
         }
