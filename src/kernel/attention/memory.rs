@@ -12,7 +12,7 @@ pub(crate) const BUFFERS: usize = 6;
 const FETCHED: usize = 4;
 
 /// Blocks of queries that take each block of keys in turn, so that it comes from afar once for all of them.
-const ABREAST: usize = 3;
+pub(super) const ABREAST: usize = 3;
 
 /// The fewest dimensions for which all of them have memory of their own. Heads of fewer are to do with 64 KiB: a second block stands
 /// where keys and values are widened, so only those that are read in place are taken in turn.

@@ -20,7 +20,7 @@ use self::block::{Block, Products};
 use self::dots::{Dots, are_bf16};
 use self::head::{Problem, Results, Span};
 use self::lanes::Lanes;
-use self::memory::Memory;
+use self::memory::{ABREAST, Memory};
 pub(crate) use self::memory::{BUFFERS, buffer_lens, default_keys};
 use self::queries::{Queries, Way};
 use self::rows::{Partial, Rows, most_pairs};
@@ -148,6 +148,7 @@ impl<'a> Work<'a> {
                 self.level.dispatch(Few { queries: first, parts, seen: self.memory.partial(task) });
             }
             way => {
+                const { assert!(ABREAST == 3, "as many as there are cases") };
                 let next = |i: usize| self.queries((task, i), span, item + i);
                 match count {
                     3 => self.run_many(way, &[first, next(1), next(2)]),
