@@ -227,6 +227,7 @@ fn values_out_of_their_domain_are_named_by_query_and_call_alike() {
         assert_eq!(Engine::new().attention_scratch(&options), Err(Error::Value { arg }), "{options:?}");
         assert_eq!(refusal(&options, [2, 24], [2, 24], [2, 24], [2, 24]), Error::Value { arg });
     }
+    assert!(Engine::new().attention_scratch(&options.key_block(1024)).is_ok());
 }
 
 #[test]

@@ -97,6 +97,15 @@ fn queries_that_see_nothing_give_zeros_and_no_sum() {
     }
 }
 
+/// A sink of -inf is no key at all.
+#[test]
+fn a_sink_that_is_hidden_changes_nothing_where_nothing_is_seen() {
+    for (name, mut problem) in hidden() {
+        problem.form.sinks = Some(vec![f32::NEG_INFINITY; 2]);
+        every_level(|engine| assert_sees_nothing(&problem.run(engine), &format!("{} {name}", engine.level())));
+    }
+}
+
 /// A sink alone: nothing comes of it, and the sum is its own.
 #[test]
 fn a_sink_with_no_key_to_share_is_the_whole_sum() {
