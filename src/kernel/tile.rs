@@ -373,6 +373,8 @@ pub(crate) use with_registers;
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
     use super::*;
 
     const START: usize = 1 << 20;
