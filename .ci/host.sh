@@ -107,9 +107,9 @@ selfattn=$target/release/selfattn
 minilm=(--model models/all-MiniLM-L6-v2)
 texts=("I love Apple Watch" "I love apple juice" "She sat on the bank of the river and counted her money.")
 ran=()
-for level in scalar avx2 avx512 avx512bf16; do
+for level in scalar avx2 avx512 avx512bf16 amxbf16; do
     if ! "$selfattn" embed "${minilm[@]}" --level "$level" "${texts[@]}" >"$work/$level" 2>"$work/error"; then
-        # avx512f in /proc/cpuinfo for avx512, avx512_bf16 for avx512bf16.
+        # avx512f in /proc/cpuinfo for avx512, avx512_bf16 and amx_bf16 for avx512bf16 and amxbf16.
         if [ "$level" = scalar ] || grep -qw -e "$level" -e "${level}f" -e "${level/bf16/_bf16}" /proc/cpuinfo; then
             cat "$work/error" >&2
             exit 1

@@ -154,6 +154,7 @@ enum selfattn_level {
     SELFATTN_LEVEL_AVX2 = 2,    /* with FMA and F16C */
     SELFATTN_LEVEL_AVX512 = 3,  /* F, BW, DQ, VL */
     SELFATTN_LEVEL_AVX512BF16 = 4,
+    SELFATTN_LEVEL_AMXBF16 = 5, /* and AMX, if the operating system saves its tiles for this process: Linux, which is asked to */
     SELFATTN_LEVEL_NEON = 16,
     SELFATTN_LEVEL_NEONBF16 = 17,
     SELFATTN_LEVEL_WASM128 = 32
@@ -173,7 +174,7 @@ int32_t selfattn_level_set(int32_t level, selfattn_error *error);
 /* 1 if this CPU has that level, else 0. Thread-safe. */
 int32_t selfattn_level_is_available(int32_t level);
 
-/* "scalar", "avx2", "avx512", "avx512bf16", "neon", "neonbf16", "wasm128", static; of SELFATTN_LEVEL_CURRENT that of the current
+/* "scalar", "avx2", "avx512", "avx512bf16", "amxbf16", "neon", "neonbf16", "wasm128", static; of SELFATTN_LEVEL_CURRENT that of the current
  * one; NULL if there is no such level. Thread-safe. */
 const char *selfattn_level_name(int32_t level);
 

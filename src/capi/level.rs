@@ -11,11 +11,12 @@ use crate::simd::Level;
 pub(super) const CURRENT: i32 = 0;
 
 /// All levels of all architectures, and their numbers, which never change.
-const CODES: [(&CStr, i32); 7] = [
+const CODES: [(&CStr, i32); 8] = [
     (c"scalar", 1),
     (c"avx2", 2),
     (c"avx512", 3),
     (c"avx512bf16", 4),
+    (c"amxbf16", 5),
     (c"neon", 16),
     (c"neonbf16", 17),
     (c"wasm128", 32),

@@ -81,7 +81,7 @@ impl Kind for Dot {
     type B = bf16;
 
     fn run(level: Level, block: Block<Self>) {
-        let run = level.dispatch_dot(block);
+        let run = if level.has_tiles() { level.dispatch_tiles(block) } else { level.dispatch_dot(block) };
         debug_assert!(run.is_some(), "chosen only where the level has it");
     }
 

@@ -28,7 +28,7 @@ use crate::kernel::pack::strided;
 use crate::kernel::panels::{Panels, lines};
 use crate::kernel::rhs::{Packed, Plain, Rhs};
 use crate::kernel::tile::{Ahead, Dot, Lines, MultiplyAdd, MultiplyAddPairs};
-use crate::kernel::{Shared, Strided};
+use crate::kernel::{Shared, Strided, tiles};
 use crate::scratch::some;
 use crate::simd::Level;
 use crate::view::{MatMut, Matrix, for_each_type};
@@ -36,6 +36,8 @@ use crate::view::{MatMut, Matrix, for_each_type};
 /// Steps of `k` between two visits to C: a panel's block is 96 KiB at 48 columns, one of A with it 288 KiB. Four times as many are
 /// slower on Intel's servers, the more so the larger the matrices.
 const KC: usize = 512;
+/// As that, where whole tiles are multiplied: that fast, each visit to C counts.
+const KC_OF_TILES: usize = 64 * tiles::STEPS;
 /// Rows of A per pass over a panel, a multiple of every tile's rows.
 const MC: usize = 144;
 /// Columns of plain weights packed at a time, where several blocks of rows pass over them.
@@ -65,16 +67,23 @@ impl Types {
     const fn dot(self, level: Level) -> bool {
         level.has_bf16_dot() && matches!((self.a, self.b), (Dtype::Bf16, Dtype::Bf16))
     }
+
+    /// Steps of `k` between two visits to C.
+    const fn steps(self, level: Level) -> usize {
+        if self.dot(level) && level.has_tiles() { KC_OF_TILES } else { KC }
+    }
 }
 
 /// Floats of memory for one task: widened rows of A, and panels of plain weights; `None` on overflow.
 pub(crate) const fn memory_lens(level: Level, size: Size, types: Types) -> Option<[usize; 2]> {
     let panels = if types.plain { chunk(level, size.m) } else { 0 };
-    let steps = min(size.k, KC);
+    let steps = min(size.k, types.steps(level));
     let widens = !matches!(types.a, Dtype::F32) && !types.dot(level);
     let widened = if widens { some!(min(size.m, MC).checked_mul(steps)) } else { 0 };
     let columns = min(size.n, panels * level.tile().1).next_multiple_of(level.lanes());
-    Some([widened, some!(columns.checked_mul(steps))])
+    // Pairs of bf16 stand in the place of a float.
+    let lines = if types.dot(level) { steps.div_ceil(2) } else { steps };
+    Some([widened, some!(columns.checked_mul(lines))])
 }
 
 const fn min(a: usize, b: usize) -> usize {
@@ -113,7 +122,8 @@ pub(crate) fn matmul(
     if !fits || size.m == 0 || size.n == 0 {
         return;
     }
-    let product = Product { engine, size, c: Output::new(epilogue, &mut out), memory, lens };
+    let product =
+        Product { engine, size, c: Output::new(epilogue, &mut out), memory, lens, at_a_time: types.steps(level) };
     match b {
         Rhs::Packed(packed, by_packed) => by_packed(product, a, packed),
         Rhs::Plain(plain) => match a {
@@ -152,11 +162,13 @@ pub(crate) struct Product<'e, 'p, 'm> {
     memory: [&'m mut [f32]; 2],
     /// What each task takes of the memory.
     lens: [usize; 2],
+    /// Steps between two visits to C.
+    at_a_time: usize,
 }
 
 impl Product<'_, '_, '_> {
     fn run<K: Kind>(self, a: Lhs<'_, K::A>, b: Source<'_, K::B>) {
-        let Self { engine, size, c, memory, lens } = self;
+        let Self { engine, size, c, memory, lens, at_a_time } = self;
         let (level, panels) = (engine.level(), Panels::new(engine.level(), size.n));
         let shared = Shared((a, b, c, memory.map(|part| part.as_mut_ptr())));
         engine.split(panels.count(), GRAIN, |task, part| {
@@ -164,7 +176,8 @@ impl Product<'_, '_, '_> {
             // Each part of the memory holds its length for each thread, and `task` is below their number. No other task
             // writes the columns of these panels.
             let (rows, lines) = (rows.wrapping_add(task * lens[0]), lines.wrapping_add(task * lens[1]).cast());
-            Task::<K> { level, size, a, b, c, panels, rows, lines }.run(part);
+            Task::<K> { level, size, at_a_time, a, b, c, panels, rows, lines }.run(part);
+            tiles::end(level);
         });
     }
 }
@@ -196,6 +209,8 @@ enum Source<'a, B> {
 struct Task<'a, K: Kind> {
     level: Level,
     size: Size,
+    /// Steps between two visits to C.
+    at_a_time: usize,
     a: Lhs<'a, K::A>,
     b: Source<'a, K::B>,
     c: Output,
@@ -217,12 +232,12 @@ impl<K: Kind> Task<'_, K> {
     /// Computes the columns of some panels.
     fn run(&self, panels: Range<usize>) {
         let Size { m, k, .. } = self.size;
-        let at_a_time = match self.b {
+        let in_chunk = match self.b {
             Source::Plain(_) => chunk(self.level, m),
             Source::Packed(_) => panels.len(),
         };
-        let chunks = || panels.clone().step_by(at_a_time.max(1)).map(|first| first..panels.end.min(first + at_a_time));
-        let steps = || (0..k.max(1)).step_by(KC).map(|p| p..k.min(p + KC));
+        let chunks = || panels.clone().step_by(in_chunk.max(1)).map(|first| first..panels.end.min(first + in_chunk));
+        let steps = || (0..k.max(1)).step_by(self.at_a_time).map(|p| p..k.min(p + self.at_a_time));
         if m <= MC {
             // One block of rows: it is widened once.
             for steps in steps() {

@@ -16,6 +16,7 @@ pub(crate) mod rhs;
 pub(crate) mod roof;
 pub(crate) mod softmax;
 pub(crate) mod tile;
+pub(crate) mod tiles;
 
 pub(crate) use crate::simd::each;
 

@@ -67,6 +67,11 @@ impl Output {
         }
     }
 
+    /// Where the rows are, and floats from one to the next.
+    pub const fn rows(&self) -> (*mut f32, usize) {
+        (self.ptr, self.stride)
+    }
+
     /// Brings what a tile will be added to nearer.
     #[inline(always)]
     pub fn prefetch<S: Simd>(&self, s: S, rows: usize, columns: usize) {

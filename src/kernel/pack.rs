@@ -160,8 +160,8 @@ impl DotOp for PackPairs {
     fn run<S: Bf16Dot>(self, s: S) {
         // SAFETY: see `dst`.
         unsafe {
-            let turned = if self.src.col == 1 { self.transpose(s) } else { 0 };
-            self.copy(turned);
+            let done = if self.src.col == 1 { self.transpose(s) } else { self.zip(s) };
+            self.copy(done);
         }
     }
 }
@@ -191,19 +191,46 @@ impl PackPairs {
         steps
     }
 
+    /// Whole pairs of steps, where the source has a line for each; how many steps that makes.
+    #[inline(always)]
+    unsafe fn zip<S: Bf16Dot>(&self, s: S) -> usize {
+        let steps = self.steps - self.steps % 2;
+        let whole = self.columns - self.columns % S::LANES;
+        for p in (0..steps).step_by(2) {
+            let dst = self.dst.wrapping_add(p * self.width);
+            for i in (0..whole).step_by(S::LANES) {
+                // SAFETY: both lines have `columns` elements, and the panel `width` pairs.
+                unsafe {
+                    let pairs = s.load_zipped(self.src.at(i, p).ptr, self.src.at(i, p + 1).ptr);
+                    s.store(dst.add(2 * i).cast(), pairs);
+                }
+            }
+            // SAFETY: as above.
+            unsafe { self.pairs(p, whole) }
+        }
+        steps
+    }
+
     /// Steps from an even one on, pair by pair.
     #[inline(always)]
     unsafe fn copy(&self, from: usize) {
         for p in (from..self.steps).step_by(2) {
-            for i in 0..self.width {
-                // SAFETY: only elements that exist are read; the panel has lines for whole pairs.
-                unsafe {
-                    let at =
-                        |p: usize| if i < self.columns && p < self.steps { *self.src.at(i, p).ptr } else { bf16::ZERO };
-                    let dst = self.dst.add(p * self.width + 2 * i);
-                    dst.write(at(p));
-                    dst.add(1).write(at(p + 1));
-                }
+            // SAFETY: the same contract.
+            unsafe { self.pairs(p, 0) }
+        }
+    }
+
+    /// The pairs of two steps, from column `from` on.
+    #[inline(always)]
+    unsafe fn pairs(&self, p: usize, from: usize) {
+        for i in from..self.width {
+            // SAFETY: only elements that exist are read; the panel has lines for whole pairs.
+            unsafe {
+                let at =
+                    |p: usize| if i < self.columns && p < self.steps { *self.src.at(i, p).ptr } else { bf16::ZERO };
+                let dst = self.dst.add(p * self.width + 2 * i);
+                dst.write(at(p));
+                dst.add(1).write(at(p + 1));
             }
         }
     }

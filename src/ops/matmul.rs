@@ -42,8 +42,8 @@ impl Engine<'_> {
     /// bf16. The bits of an element depend on its row of `a`, its weights, the level and the storage types, and on nothing else:
     /// neither on the rows beside it nor on how the weights stand. For `k = 0` the product is 0.
     ///
-    /// If both are bf16, the levels `avx512bf16` and `neonbf16` multiply them by the CPU's dot product of pairs, about twice as fast:
-    /// subnormal numbers count as 0 there, and the last bits differ from those of other levels.
+    /// If both are bf16, the levels `avx512bf16` and `neonbf16` multiply them by the CPU's dot product of pairs, about twice as fast, and
+    /// `amxbf16` by its tiles: subnormal numbers count as 0 there, and the last bits differ from those of other levels.
     ///
     /// # Errors
     /// [`Error::Shape`] names the argument that does not fit, [`Error::Packed`] weights packed for another level,

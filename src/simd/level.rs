@@ -3,7 +3,7 @@
 use core::fmt;
 use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
-use super::{DotOp, Op, Simd};
+use super::{DotOp, Op, Simd, TileOp};
 use crate::error::{Error, Result};
 
 #[cfg(all(target_arch = "aarch64", target_feature = "neon", target_endian = "little"))]
@@ -89,14 +89,17 @@ impl Level {
     pub const SCALAR: Self = Self(Kind::Scalar);
 
     /// The names of this architecture's levels, whether this CPU has them or not, upwards, each with all instructions of the one
-    /// before: `scalar`, and `avx2`, `avx512`, `avx512bf16` on x86-64, `neon`, `neonbf16` on AArch64, `wasm128` on WebAssembly built
-    /// with `simd128`.
+    /// before: `scalar`, and `avx2`, `avx512`, `avx512bf16`, `amxbf16` on x86-64, `neon`, `neonbf16` on AArch64, `wasm128` on
+    /// WebAssembly built with `simd128`.
     pub const NAMES: &[&str] = Kind::NAMES;
 
     /// The best level of this CPU, which is the fastest. Asked once, then remembered.
     ///
-    /// That is the highest, but on Intel's CPUs from Sapphire Rapids on: there it is `avx512`, as `avx512bf16` multiplies pairs of
-    /// bf16 in more time than it takes to widen them (measured on Emerald Rapids).
+    /// That is the highest, but where it is `avx512bf16` on Intel's CPUs from Sapphire Rapids on: there it is `avx512`, as pairs of bf16
+    /// are multiplied in more time than it takes to widen them (measured on Emerald Rapids).
+    ///
+    /// Where the CPU has AMX, Linux is asked once to save its tiles for this process (`arch_prctl`), and if it refuses, `amxbf16` is not
+    /// there. From then on it refuses alternate signal stacks that are too small for tiles (`sysconf(_SC_SIGSTKSZ)` says what is enough).
     ///
     /// x86-64 is asked, but not on bare metal, where nobody may have switched its vector state on; AArch64 with the feature `std`.
     /// Everywhere else the level is what the build's target features promise.
@@ -190,6 +193,18 @@ impl Level {
     pub(crate) fn dispatch_dot<O: DotOp>(self, op: O) -> Option<O::Out> {
         // SAFETY: as above.
         unsafe { self.0.dispatch_dot(op) }
+    }
+
+    /// Whether this level multiplies tiles.
+    pub(crate) const fn has_tiles(self) -> bool {
+        self.0.has_tiles()
+    }
+
+    /// Runs `op` on this level, if it multiplies tiles.
+    #[inline]
+    pub(crate) fn dispatch_tiles<O: TileOp>(self, op: O) -> Option<O::Out> {
+        // SAFETY: as above.
+        unsafe { self.0.dispatch_tiles(op) }
     }
 
     #[cfg(feature = "std")]

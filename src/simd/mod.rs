@@ -14,7 +14,10 @@
 //! | [`Avx2`](avx2::Avx2) | AVX2, FMA, F16C | 8 | 16 | 6 x 16 |
 //! | [`Avx512`](avx512::Avx512) | AVX-512 F, BW, DQ, VL | 16 | 32 | 8 x 48 |
 //! | `Avx512<true>` | also AVX512_BF16, for [`Bf16Dot`] | 16 | 32 | 8 x 48 |
+//! | `Amx` | AMX-BF16, for [`Tiles`] alone, beside `Avx512<true>` | - | 8 tiles | 16 x 48 |
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -75,6 +78,13 @@ pub(crate) trait Function {
 pub(crate) trait DotOp {
     type Out;
     fn run<S: Bf16Dot>(self, s: S) -> Self::Out;
+}
+
+/// As [`Op`], with products of tiles.
+#[allow(dead_code, reason = "not every architecture has a level with them")]
+pub(crate) trait TileOp {
+    type Out;
+    fn run<T: Tiles>(self, t: T) -> Self::Out;
 }
 
 /// One instruction set: holding a value proves that the CPU has it. All methods are `#[inline(always)]`.
@@ -277,4 +287,51 @@ pub(crate) unsafe trait Bf16Dot: Simd {
     fn dot_by(self, a: Self::F32, b: Self::F32, sum: Self::F32) -> Self::F32 {
         self.dot(a, b, sum)
     }
+}
+
+/// An instruction set that multiplies tiles: rows of bf16 by lines of bf16 pairs, sums in f32.
+///
+/// The even ones of [`Self::STEPS`] steps are summed up from 0, and so are the odd ones; then both sums are added to what
+/// there was. Each sum is a chain of multiply-adds that round once, to nearest even; subnormal numbers count as 0.
+///
+/// # Safety
+/// A token must be constructible only where the instruction set is present.
+#[allow(dead_code, reason = "not every architecture has a level with them")]
+pub(crate) unsafe trait Tiles: Copy + Send + Sync + 'static {
+    /// Rows of a tile at most.
+    const ROWS: usize;
+    /// Steps that are summed up together at most, in pairs.
+    const STEPS: usize;
+
+    /// Products of this shape follow. Another shape costs as much as some products.
+    fn begin(self, shape: TileShape);
+    /// No products follow: without it, the operating system would save tiles whenever it takes the CPU away.
+    fn end(self);
+    /// `c = a b`, or `c += a b`: the rows of a tile, as many groups of steps, at least one, by `NV` registers of 16 columns, up to 3.
+    ///
+    /// # Safety
+    /// The shape that has been begun is that of each group. `a` is readable over its rows, `b` over the groups' lines of pairs, `c`
+    /// writable over as many rows of `NV` registers.
+    unsafe fn multiply<const NV: usize>(
+        self,
+        a: Rows<*const bf16>,
+        b: Rows<*const bf16>,
+        c: Rows<*mut f32>,
+        groups: usize,
+        add: bool,
+    );
+}
+
+/// Rows of a tile of A and of sums, and the pairs of steps of each, as many as there are lines of B.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TileShape {
+    pub rows: usize,
+    pub pairs: usize,
+}
+
+/// Where rows start, and bytes from one to the next.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<P> {
+    pub ptr: P,
+    pub stride: usize,
 }

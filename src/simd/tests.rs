@@ -15,6 +15,7 @@ mod dot;
 mod level;
 mod math;
 mod memory;
+mod tiles;
 
 /// Runs a check on every level of this CPU, and says once which levels it lacks.
 fn on_every_level(check: impl Op<Out = ()> + Copy) {

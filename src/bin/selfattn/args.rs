@@ -57,7 +57,7 @@ pub struct MachineArgs {
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
 
-    /// Instruction set: scalar; avx2, avx512, avx512bf16 on x86-64; neon, neonbf16 on AArch64 [default: the best of this CPU]
+    /// Instruction set: scalar; avx2, avx512, avx512bf16, amxbf16 on x86-64; neon, neonbf16 on AArch64 [default: the best of this CPU]
     #[arg(long, value_name = "NAME")]
     pub level: Option<String>,
 }

@@ -130,6 +130,8 @@ fn lacking(name: &str) -> Vec<&'static str> {
             ("AVX-512VL", has!("avx512vl")),
         ],
         "avx512bf16" => &[("AVX512_BF16", has!("avx512bf16"))],
+        // The standard library does not know it yet.
+        "amxbf16" => &[("AMX, or the system does not save its tiles", false)],
         _ => &[],
     };
     let lacking: Vec<_> = needs.iter().filter(|(_, has)| !has).map(|(name, _)| *name).collect();

@@ -2,7 +2,7 @@
 
 use super::Shape;
 use crate::simd::neon::Neon;
-use crate::simd::{Bf16Dot, DotOp, Op, Scalar, Simd};
+use crate::simd::{Bf16Dot, DotOp, Op, Scalar, Simd, TileOp};
 
 /// The levels, each including those before it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -67,6 +67,18 @@ impl Kind {
     pub unsafe fn dispatch_dot<O: DotOp>(self, op: O) -> Option<O::Out> {
         // SAFETY: the caller's promise.
         self.has_bf16_dot().then(|| unsafe { Neon::<true>::new() }.call_dot(op))
+    }
+
+    pub const fn has_tiles(self) -> bool {
+        false
+    }
+
+    /// # Safety
+    /// As [`Self::dispatch`].
+    #[inline]
+    pub unsafe fn dispatch_tiles<O: TileOp>(self, op: O) -> Option<O::Out> {
+        drop(op);
+        None
     }
 }
 

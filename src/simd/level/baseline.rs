@@ -1,7 +1,7 @@
 //! The levels where the build's target features say all that there is to know: nothing is detected.
 
 use super::Shape;
-use crate::simd::{DotOp, Op, Scalar, Simd};
+use crate::simd::{DotOp, Op, Scalar, Simd, TileOp};
 
 cfg_select! {
     all(target_arch = "wasm32", target_feature = "simd128") => {
@@ -78,6 +78,18 @@ impl Kind {
     /// As [`Self::dispatch`].
     #[inline]
     pub unsafe fn dispatch_dot<O: DotOp>(self, op: O) -> Option<O::Out> {
+        drop(op);
+        None
+    }
+
+    pub const fn has_tiles(self) -> bool {
+        false
+    }
+
+    /// # Safety
+    /// As [`Self::dispatch`].
+    #[inline]
+    pub unsafe fn dispatch_tiles<O: TileOp>(self, op: O) -> Option<O::Out> {
         drop(op);
         None
     }

@@ -6,9 +6,10 @@
 use core::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
 
 use super::Shape;
+use crate::simd::amx::{Amx, ask_for_tiles};
 use crate::simd::avx2::Avx2;
 use crate::simd::avx512::Avx512;
-use crate::simd::{Bf16Dot, DotOp, Op, Scalar, Simd};
+use crate::simd::{Bf16Dot, DotOp, Op, Scalar, Simd, TileOp};
 
 /// The levels, each including those before it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -18,12 +19,13 @@ pub(super) enum Kind {
     Avx2,
     Avx512,
     Avx512Bf16,
+    AmxBf16,
 }
 
 impl Kind {
-    pub const ALL: &[Self] = &[Self::Scalar, Self::Avx2, Self::Avx512, Self::Avx512Bf16];
+    pub const ALL: &[Self] = &[Self::Scalar, Self::Avx2, Self::Avx512, Self::Avx512Bf16, Self::AmxBf16];
     /// In the same order.
-    pub const NAMES: &[&str] = &["scalar", "avx2", "avx512", "avx512bf16"];
+    pub const NAMES: &[&str] = &["scalar", "avx2", "avx512", "avx512bf16", "amxbf16"];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -31,6 +33,7 @@ impl Kind {
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
             Self::Avx512Bf16 => "avx512bf16",
+            Self::AmxBf16 => "amxbf16",
         }
     }
 
@@ -40,7 +43,13 @@ impl Kind {
 
     /// The highest level of this CPU.
     pub fn probe() -> Self {
-        if !Self::IS_ASKED || built_for() == Self::Avx512Bf16 { built_for() } else { classify(CpuBits::read()) }
+        if !Self::IS_ASKED {
+            return built_for();
+        }
+        match classify(CpuBits::read()) {
+            Self::AmxBf16 if !ask_for_tiles() => Self::Avx512Bf16,
+            kind => kind,
+        }
     }
 
     /// The fastest level of this CPU, whose highest is this one.
@@ -56,7 +65,7 @@ impl Kind {
         match self {
             Self::Scalar => Shape::of::<Scalar>(),
             Self::Avx2 => Shape::of::<Avx2>(),
-            Self::Avx512 | Self::Avx512Bf16 => Shape::of::<Avx512<false>>(),
+            Self::Avx512 | Self::Avx512Bf16 | Self::AmxBf16 => Shape::of::<Avx512<false>>(),
         }
     }
 
@@ -69,12 +78,12 @@ impl Kind {
             // SAFETY: the caller's promise.
             Self::Avx2 => unsafe { Avx2::new() }.call(op),
             // SAFETY: the caller's promise.
-            Self::Avx512 | Self::Avx512Bf16 => unsafe { Avx512::<false>::new() }.call(op),
+            Self::Avx512 | Self::Avx512Bf16 | Self::AmxBf16 => unsafe { Avx512::<false>::new() }.call(op),
         }
     }
 
     pub const fn has_bf16_dot(self) -> bool {
-        matches!(self, Self::Avx512Bf16)
+        matches!(self, Self::Avx512Bf16 | Self::AmxBf16)
     }
 
     /// # Safety
@@ -83,6 +92,18 @@ impl Kind {
     pub unsafe fn dispatch_dot<O: DotOp>(self, op: O) -> Option<O::Out> {
         // SAFETY: the caller's promise.
         self.has_bf16_dot().then(|| unsafe { Avx512::<true>::new() }.call_dot(op))
+    }
+
+    pub const fn has_tiles(self) -> bool {
+        matches!(self, Self::AmxBf16)
+    }
+
+    /// # Safety
+    /// The CPU has this level.
+    #[inline]
+    pub unsafe fn dispatch_tiles<O: TileOp>(self, op: O) -> Option<O::Out> {
+        // SAFETY: the caller's promise.
+        self.has_tiles().then(|| op.run(unsafe { Amx::new() }))
     }
 }
 
@@ -100,12 +121,16 @@ const AVX512DQ: u32 = 1 << 17;
 const AVX512BW: u32 = 1 << 30;
 const AVX512VL: u32 = 1 << 31;
 /// Leaf 7, edx.
+const AMX_BF16: u32 = 1 << 22;
 const AVX512_FP16: u32 = 1 << 23;
+const AMX_TILE: u32 = 1 << 24;
 /// Leaf 7, subleaf 1, eax.
 const AVX512_BF16: u32 = 1 << 5;
 /// Register state that the operating system saves: xmm, ymm / also the mask registers, the upper halves, zmm16 to zmm31.
 const YMM_STATE: u64 = 0x6;
 const ZMM_STATE: u64 = 0xE6;
+/// The tiles' shapes, and the tiles.
+const TILE_STATE: u64 = 0x6_0000;
 
 /// What the CPU and the operating system say about themselves; zero where they could not be asked.
 #[derive(Clone, Copy, Default)]
@@ -127,15 +152,17 @@ const fn built_for() -> Kind {
         target_feature = "avx512dq",
         target_feature = "avx512vl"
     ));
-    highest(avx2, avx512, cfg!(target_feature = "avx512bf16"))
+    // The stable compiler has no features for tiles.
+    highest(avx2, avx512, cfg!(target_feature = "avx512bf16"), false)
 }
 
 /// The highest level, each set counting only with those before it.
-const fn highest(avx2: bool, avx512: bool, bf16: bool) -> Kind {
-    match (avx2, avx512, bf16) {
-        (true, true, true) => Kind::Avx512Bf16,
-        (true, true, false) => Kind::Avx512,
-        (true, false, _) => Kind::Avx2,
+const fn highest(avx2: bool, avx512: bool, bf16: bool, tiles: bool) -> Kind {
+    match (avx2, avx512, bf16, tiles) {
+        (true, true, true, true) => Kind::AmxBf16,
+        (true, true, true, false) => Kind::Avx512Bf16,
+        (true, true, false, _) => Kind::Avx512,
+        (true, false, ..) => Kind::Avx2,
         (false, ..) => Kind::Scalar,
     }
 }
@@ -145,7 +172,8 @@ const fn classify(cpu: CpuBits) -> Kind {
     let leaf1 = FMA | OSXSAVE | AVX | F16C;
     let avx2 = has(cpu.leaf1_ecx, leaf1) && has(cpu.leaf7_ebx, AVX2) && cpu.xcr0 & YMM_STATE == YMM_STATE;
     let avx512 = has(cpu.leaf7_ebx, AVX512F | AVX512BW | AVX512DQ | AVX512VL) && cpu.xcr0 & ZMM_STATE == ZMM_STATE;
-    highest(avx2, avx512, has(cpu.leaf7_1_eax, AVX512_BF16))
+    let tiles = has(cpu.leaf7_edx, AMX_TILE | AMX_BF16) && cpu.xcr0 & TILE_STATE == TILE_STATE;
+    highest(avx2, avx512, has(cpu.leaf7_1_eax, AVX512_BF16), tiles)
 }
 
 /// Whether all of `wanted` are set.
@@ -208,8 +236,13 @@ mod tests {
     fn made_up_cpus() {
         let leaf1_without = |bit: u32| CpuBits { leaf1_ecx: !bit, ..FULL };
         let leaf7_without = |bit: u32| CpuBits { leaf7_ebx: !bit, ..FULL };
+        let leaf7_edx_without = |bit: u32| CpuBits { leaf7_edx: !bit, ..FULL };
         let cases = [
-            ("everything", FULL, Kind::Avx512Bf16),
+            ("everything", FULL, Kind::AmxBf16),
+            ("no AMX-TILE", leaf7_edx_without(AMX_TILE), Kind::Avx512Bf16),
+            ("no AMX-BF16", leaf7_edx_without(AMX_BF16), Kind::Avx512Bf16),
+            ("system does not save tiles", CpuBits { xcr0: !0x4_0000, ..FULL }, Kind::Avx512Bf16),
+            ("system does not save their shapes", CpuBits { xcr0: !0x2_0000, ..FULL }, Kind::Avx512Bf16),
             ("no AVX512_BF16, as Skylake-X", CpuBits { leaf7_1_eax: !AVX512_BF16, ..FULL }, Kind::Avx512),
             ("nothing", CpuBits::default(), Kind::Scalar),
             ("no OSXSAVE", leaf1_without(OSXSAVE), Kind::Scalar),
@@ -246,14 +279,14 @@ mod tests {
         ];
         for (name, cpu, expected) in cases {
             assert_eq!(Kind::Avx512Bf16.fastest_on(cpu), expected, "{name}");
-            for lower in [Kind::Scalar, Kind::Avx2, Kind::Avx512] {
-                assert_eq!(lower.fastest_on(cpu), lower, "{name}");
+            for other in [Kind::Scalar, Kind::Avx2, Kind::Avx512, Kind::AmxBf16] {
+                assert_eq!(other.fastest_on(cpu), other, "{name}");
             }
         }
         assert_eq!(crate::Level::detect().0, Kind::probe().fastest());
     }
 
-    /// The standard library's detection is the reference where there is one.
+    /// The standard library's detection is the reference where there is one: it does not know tiles yet.
     #[test]
     fn agrees_with_the_standard_library() {
         use std::is_x86_feature_detected as has;
@@ -266,6 +299,6 @@ mod tests {
             (true, _) => Kind::Avx2,
             _ => Kind::Scalar,
         };
-        assert_eq!(Kind::probe(), expected);
+        assert_eq!(Kind::probe().min(Kind::Avx512Bf16), expected);
     }
 }

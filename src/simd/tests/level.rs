@@ -36,7 +36,7 @@ fn lanes_and_tiles_are_those_of_the_table() {
             "wasm128" => (4, (4, 8)),
             "neon" | "neonbf16" => (4, (8, 12)),
             "avx2" => (8, (6, 16)),
-            "avx512" | "avx512bf16" => (16, (8, 48)),
+            "avx512" | "avx512bf16" | "amxbf16" => (16, (8, 48)),
             other => panic!("{other} is not in the table"),
         };
         assert_eq!((level.lanes(), level.tile()), expected, "{level}");
