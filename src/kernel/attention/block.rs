@@ -21,11 +21,18 @@ use super::queries::{MAX, PLACE, Queries, SLOPE, SUM};
 use super::within;
 use crate::simd::Simd;
 
-/// Keys looked at together where not every query sees every key: the most rows of a tile.
+/// Keys looked at together where not every query sees every key: the most rows of a tile of registers.
 pub(super) const CHUNK: usize = 8;
 
 /// The products of a block of queries with keys and with values, and the lines they keep.
 pub(crate) trait Products<S: Simd> {
+    /// Keys looked at together where not every query sees every key.
+    #[inline(always)]
+    fn chunk(_: &Block<'_, S>) -> usize {
+        CHUNK
+    }
+    /// Keys that are multiplied together, from a multiple of as many on: of these a block of queries takes all or none.
+    const TOGETHER: usize = 1;
     /// Takes the queries, times [`Block::factor`] or a part of it, and clears the output.
     unsafe fn start(block: &Block<'_, S>);
     /// What scores still have to be multiplied by, a positive number; `None` if they never have to. In a step of its own, which
@@ -42,6 +49,9 @@ pub(crate) trait Products<S: Simd> {
         // SAFETY: the same contract.
         unsafe { block.exponentials(segment, line) }
     }
+    /// The values of a block of keys, as the product with them wants them: for all blocks of queries that take the keys in turn.
+    #[inline(always)]
+    unsafe fn take_values(_: &Block<'_, S>, _: &Range<usize>) {}
     /// The output plus the segment's values times its exponentials.
     unsafe fn accumulate(block: &Block<'_, S>, segment: &Segment, line: usize);
     /// As that, without those that [are masked](Block::is_masked).
@@ -81,12 +91,15 @@ pub(crate) unsafe fn run_in_turn<S: Simd, P: Products<S>>(s: S, blocks: &[Querie
         for queries in blocks {
             Block::new(s, queries.clone()).start::<P>(true);
         }
-        for keys in first.head.blocks(seen, first.keys) {
+        for all in first.head.blocks(seen, first.keys) {
+            let mut taken = false;
             for queries in blocks {
-                let keys = within(&queries.sight.keys(), keys.clone());
-                if !keys.is_empty() {
+                let seen = queries.sight.keys();
+                let start = seen.start - seen.start % P::TOGETHER;
+                let keys = within(&(start..seen.end.next_multiple_of(P::TOGETHER)), all.clone());
+                if !seen.is_empty() && !keys.is_empty() {
                     // A copy: what lies behind a reference, the compiler would keep nothing of in registers.
-                    Block::new(s, queries.clone()).step::<P>(keys);
+                    taken = Block::new(s, queries.clone()).step::<P>(keys, &all, taken);
                 }
             }
         }
@@ -121,17 +134,19 @@ impl<'a, S: Simd> Block<'a, S> {
     pub unsafe fn walk<P: Products<S>>(&self, keys: Range<usize>) {
         for keys in self.head.blocks(keys, self.keys) {
             // SAFETY: see `Queries`.
-            unsafe { self.step::<P>(keys) };
+            unsafe { self.step::<P>(keys.clone(), &keys, false) };
         }
     }
 
+    /// Some keys of `all` of a block of them, whose values may have been [taken](Products::take_values) before; whether they have been
+    /// now.
     #[inline(always)]
-    unsafe fn step<P: Products<S>>(&self, keys: Range<usize>) {
+    unsafe fn step<P: Products<S>>(&self, keys: Range<usize>, all: &Range<usize>, mut taken: bool) -> bool {
         let s = self.s;
         // SAFETY: see `Queries`.
         unsafe {
             self.fill(self.tops(), s.splat(f32::NEG_INFINITY));
-            for segment in self.sight.segments(keys.clone(), CHUNK) {
+            for segment in self.sight.segments(keys.clone(), P::chunk(self)) {
                 let line = segment.keys.start - keys.start;
                 if self.head.mask.is_some() && self.ask(&segment, line, Ask::IsHidden) {
                     continue;
@@ -143,17 +158,23 @@ impl<'a, S: Simd> Block<'a, S> {
             for j in 0..self.sight.registers() {
                 self.raise::<P>(j);
             }
-            for segment in self.sight.segments(keys.clone(), CHUNK) {
+            for segment in self.sight.segments(keys.clone(), P::chunk(self)) {
                 let line = segment.keys.start - keys.start;
-                if self.head.mask.is_some() && self.ask(&segment, line, Ask::IsHidden)
-                    || self.may_hide(&segment) && self.ask(&segment, line, Ask::AccumulateSeen)
-                {
+                if self.head.mask.is_some() && self.ask(&segment, line, Ask::IsHidden) {
+                    continue;
+                }
+                if !taken {
+                    P::take_values(self, all);
+                    taken = true;
+                }
+                if self.may_hide(&segment) && self.ask(&segment, line, Ask::AccumulateSeen) {
                     continue;
                 }
                 P::weigh(self, &segment, line);
                 P::accumulate(self, &segment, line);
             }
         }
+        taken
     }
 
     /// Register `j` of line `line` of a buffer.

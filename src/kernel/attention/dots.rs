@@ -10,17 +10,21 @@ use core::ops::Range;
 
 use half::bf16;
 
-use super::block::{Block, Products};
+use super::block::{Block, CHUNK, Products};
 use super::head::Operand;
-use super::lanes::{clear_output, columns, rescale, tiles, turn_output};
+use super::lanes::{clear_output, rescale, tiles, turn_output};
 use super::online::STEP;
 use super::place::Segment;
 use super::queries::{MAX, SUM};
+use crate::engine::div_rem;
+use crate::kernel::block::Block as Tiles;
 use crate::kernel::map::{load, registers, store};
 use crate::kernel::pack::transpose_block;
 use crate::kernel::softmax::finite_max;
 use crate::kernel::tile::Dot;
+use crate::kernel::tiles::STEPS;
 use crate::kernel::{Strided, each};
+use crate::scratch::some;
 use crate::simd::math::{self, Exp2Bounded};
 use crate::simd::{Bf16Dot, MAX_LANES};
 
@@ -31,6 +35,14 @@ const ZEROS: [bf16; MAX_LANES] = [bf16::ZERO; MAX_LANES];
 pub(crate) struct Dots;
 
 impl<S: Bf16Dot> Products<S> for Dots {
+    const TOGETHER: usize = 2;
+
+    /// That tiles sum up the same keys together whichever a segment has, it ends at a multiple of as many.
+    #[inline(always)]
+    fn chunk(block: &Block<'_, S>) -> usize {
+        if block.level.has_tiles() { STEPS } else { CHUNK }
+    }
+
     #[inline(always)]
     unsafe fn start(block: &Block<'_, S>) {
         // SAFETY: see `Queries`, here and in all that follows.
@@ -48,7 +60,7 @@ impl<S: Bf16Dot> Products<S> for Dots {
         unsafe {
             let k = rows(block.head.k).at(block.head.ring.row(segment.keys.start), 0);
             let ahead = block.ahead(block.head.k, segment.keys.end, size, size);
-            block.s.call_dot(tiles::<S, Dot>(block, segment, size, (k, ahead), (block.buffers.queries, to), false));
+            multiply(block, tiles(block, segment, size, (k, ahead), (block.buffers.queries, to), false));
             if is_late(block) {
                 return;
             }
@@ -75,41 +87,45 @@ impl<S: Bf16Dot> Products<S> for Dots {
     }
 
     #[inline(always)]
-    unsafe fn accumulate(block: &Block<'_, S>, segment: &Segment, line: usize) {
-        let steps = before(segment) + segment.keys.len();
-        let p = block.at(block.buffers.scores, line, 0);
-        // SAFETY: the values exist, and the segment's lines have been written.
+    unsafe fn take_values(block: &Block<'_, S>, keys: &Range<usize>) {
+        // SAFETY: the values exist, and there is room for their pairs.
         unsafe {
-            for columns in parts_of_values(block) {
-                let v = pair_values(block, segment, &columns);
-                let to = block.at(block.buffers.output, columns.start, segment.registers.start);
-                let (next, size) = (block.head.v.at(0, columns.start), [columns.len(), steps]);
-                let ahead = block.ahead(next, segment.keys.end, [segment.keys.len(), columns.len()], size);
-                block.s.call_dot(tiles::<S, Dot>(block, segment, size, (v, ahead), (p, to), true));
+            if block.level.has_tiles() {
+                turn_values(block, keys);
+            } else {
+                zip_values(block, keys);
             }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn accumulate(block: &Block<'_, S>, segment: &Segment, line: usize) {
+        let (dv, v) = (block.head.heads.dv, values(block, segment));
+        let to = block.at(block.buffers.output, 0, segment.registers.start);
+        for steps in steps(block, segment).into_iter().filter(|steps| !steps.is_empty()) {
+            let p = block.at(block.buffers.scores, line + steps.start / 2, 0);
+            let size = [dv, steps.len()];
+            let ahead = block.ahead(block.head.v, segment.keys.end, [segment.keys.len(), dv], size);
+            multiply(block, tiles(block, segment, size, (v.at(0, steps.start), ahead), (p, to), true));
         }
     }
 
     /// The same terms in the same order: a weight of 0 times a value that is not finite would not be 0, times one that is, it is.
     #[inline(always)]
     unsafe fn accumulate_masked(block: &Block<'_, S>, segment: &Segment, line: usize) {
-        let s = block.s;
-        for columns in parts_of_values(block) {
-            // SAFETY: the values exist, and the segment's lines have been written.
-            unsafe {
-                let v = pair_values(block, segment, &columns);
-                for (row, column) in columns.enumerate() {
-                    for j in segment.registers.clone() {
-                        let mut sum = block.load(block.buffers.output, column, j);
-                        for pair in 0..pairs(segment) {
-                            let [p, q] = weights(block, segment, line, pair, j);
-                            let v = s.splat_pair(v.at(row, 2 * pair).ptr);
-                            let v = [seen(block, p, s.first_of_pairs(v)), seen(block, q, s.second_of_pairs(v))];
-                            let weights = s.pair(seen(block, p, p), seen(block, q, q));
-                            sum = s.dot(s.pair(v[0], v[1]), weights, sum);
+        let v = values(block, segment);
+        for column in 0..block.head.heads.dv {
+            for j in segment.registers.clone() {
+                // SAFETY: the values have been taken, and the segment's lines have been written.
+                unsafe {
+                    let mut sum = block.load(block.buffers.output, column, j);
+                    for steps in steps(block, segment) {
+                        for first in steps.clone().step_by(STEPS) {
+                            let pairs = first / 2..steps.end.min(first + STEPS).div_ceil(2);
+                            sum = terms_seen(block, segment, line, (v.at(column, 0), j), pairs, sum);
                         }
-                        block.store(block.buffers.output, column, j, sum);
                     }
+                    block.store(block.buffers.output, column, j, sum);
                 }
             }
         }
@@ -128,12 +144,7 @@ impl<S: Bf16Dot> Products<S> for Dots {
     }
 }
 
-/// Whether a block's operands are for [`Dots`].
-pub(super) fn are_bf16(operands: [&Operand; 3]) -> bool {
-    operands.into_iter().all(|operand| matches!(operand, Operand::Bf16(_)))
-}
-
-/// The rows of an operand that [is bf16](are_bf16).
+/// The rows of an operand that is bf16.
 #[inline(always)]
 fn rows(operand: Operand) -> Strided<bf16> {
     match operand {
@@ -206,18 +217,10 @@ fn before(segment: &Segment) -> usize {
     segment.keys.start % 2
 }
 
-/// Pairs of keys that have one in the segment.
+/// The keys from `first` on, an even one, that are in `keys`, counted from the first of them: `None` for one that is not.
 #[inline(always)]
-fn pairs(segment: &Segment) -> usize {
-    (before(segment) + segment.keys.len()).div_ceil(2)
-}
-
-/// The keys of a pair, counted from the segment's first; `None` for one that is not in it.
-#[inline(always)]
-fn keys_of(segment: &Segment, pair: usize) -> [Option<usize>; 2] {
-    let first = (2 * pair).checked_sub(before(segment));
-    let second = 2 * pair + 1 - before(segment);
-    [first, if second < segment.keys.len() { Some(second) } else { None }]
+fn pair_within(keys: &Range<usize>, first: usize) -> [Option<usize>; 2] {
+    [first, first + 1].map(|key| if keys.contains(&key) { Some(key - keys.start) } else { None })
 }
 
 /// The two lines of weights of a pair of keys, 0 for one that is not in the segment.
@@ -230,7 +233,9 @@ unsafe fn weights<S: Bf16Dot>(
     j: usize,
 ) -> [S::F32; 2] {
     let mut weights = [block.s.splat(0.0); 2];
-    for (weight, key) in weights.iter_mut().zip(keys_of(segment, pair)) {
+    for (weight, key) in
+        weights.iter_mut().zip(pair_within(&segment.keys, segment.keys.start - before(segment) + 2 * pair))
+    {
         if let Some(key) = key {
             // SAFETY: the segment's lines have been written.
             *weight = unsafe { block.load(block.buffers.scores, line + key, j) };
@@ -243,6 +248,38 @@ unsafe fn weights<S: Bf16Dot>(
 #[inline(always)]
 fn seen<S: Bf16Dot>(block: &Block<'_, S>, p: S::F32, x: S::F32) -> S::F32 {
     block.s.select(block.is_masked(p), block.s.splat(0.0), x)
+}
+
+/// `sum` and the terms of some pairs of a row of values and register `j` of weights, at most [`STEPS`] keys, without those that are
+/// masked.
+#[inline(always)]
+unsafe fn terms_seen<S: Bf16Dot>(
+    block: &Block<'_, S>,
+    segment: &Segment,
+    line: usize,
+    (row, j): (Strided<bf16>, usize),
+    pairs: Range<usize>,
+    sum: S::F32,
+) -> S::F32 {
+    let (s, zero) = (block.s, block.s.splat(0.0));
+    // Of tiles, the sums of even and of odd terms.
+    let mut sums = if block.level.has_tiles() { [zero; 2] } else { [sum; 2] };
+    for pair in pairs {
+        // SAFETY: the segment's lines and the row's pairs have been written.
+        unsafe {
+            let [p, q] = weights(block, segment, line, pair, j);
+            let v = s.splat_pair(row.at(0, 2 * pair).ptr);
+            let [first, second] = [seen(block, p, s.first_of_pairs(v)), seen(block, q, s.second_of_pairs(v))];
+            let [p, q] = [seen(block, p, p), seen(block, q, q)];
+            if block.level.has_tiles() {
+                sums[0] = s.dot(s.pair(first, zero), s.pair(p, zero), sums[0]);
+                sums[1] = s.dot(s.pair(second, zero), s.pair(q, zero), sums[1]);
+            } else {
+                sums[0] = s.dot(s.pair(first, second), s.pair(p, q), sums[0]);
+            }
+        }
+    }
+    if block.level.has_tiles() { s.add(sum, s.add(sums[0], sums[1])) } else { sums[0] }
 }
 
 /// Makes pairs of weights of a register's scores, in place: never more lines than there were.
@@ -286,41 +323,117 @@ unsafe fn pair_weights<S: Bf16Dot>(block: &Block<'_, S>, segment: &Segment, line
     }
 }
 
-/// The columns of the values that are interleaved together: pairs of all keys of a block fit into `fetched`. If their number is
-/// even, so is the first one's, and no pair is half empty.
-#[inline(always)]
-fn parts_of_values<S: Bf16Dot>(block: &Block<'_, S>) -> impl Iterator<Item = Range<usize>> + use<S> {
-    let dv = block.head.heads.dv;
-    let columns = columns(S::MR) * if block.keys.is_multiple_of(2) { 2 } else { 1 };
-    (0..dv).step_by(columns).map(move |j| j..dv.min(j + columns))
+/// Floats that the values of a block of keys take, in pairs: whole registers of them in a row.
+pub(super) const fn values_len(dv: usize, keys: usize, lanes: usize) -> Option<usize> {
+    some!(keys.div_ceil(2).checked_next_multiple_of(lanes)).checked_mul(dv)
 }
 
-/// Some columns of the segment's values, a row each, whose pairs are of two keys.
+/// The first key of the block that a key is in, or the one before it if that is odd: the first of the pairs that stand in `fetched`.
 #[inline(always)]
-unsafe fn pair_values<S: Bf16Dot>(block: &Block<'_, S>, segment: &Segment, columns: &Range<usize>) -> Strided<bf16> {
-    let s = block.s;
-    let (width, to) = (columns.len(), block.buffers.fetched);
-    // SAFETY: the values exist, and there is room for their pairs.
-    unsafe {
-        let v = rows(block.head.v).at(block.head.ring.row(segment.keys.start), columns.start);
-        for pair in 0..pairs(segment) {
-            let keys = keys_of(segment, pair);
-            for (at, count) in registers::<S>(width) {
-                let mut values = [ZEROS.as_ptr(); 2];
-                for (value, key) in values.iter_mut().zip(keys) {
-                    if let Some(key) = key {
-                        *value = v.at(key, at).ptr;
-                    }
-                }
-                let [first, second] = values;
-                let pairs = if count == S::LANES {
-                    s.load_zipped(first, second)
-                } else {
-                    s.pair(load(s, first, count), load(s, second, count))
-                };
-                store(s, to.add(pair * width + at), count, pairs);
+fn first_of_block<S: Bf16Dot>(block: &Block<'_, S>, key: usize) -> usize {
+    let first = key - div_rem(key, block.keys).1;
+    first - first % 2
+}
+
+/// Pairs from a row of values to the next, where they stand for tiles.
+#[inline(always)]
+fn row_for_tiles<S: Bf16Dot>(block: &Block<'_, S>) -> usize {
+    block.keys.div_ceil(2).next_multiple_of(S::LANES)
+}
+
+/// Makes pairs of the values of these keys, a line for each pair of keys.
+#[inline(always)]
+unsafe fn zip_values<S: Bf16Dot>(block: &Block<'_, S>, keys: &Range<usize>) {
+    let (s, dv) = (block.s, block.head.heads.dv);
+    let first = first_of_block(block, keys.start);
+    for key in (keys.start - keys.start % 2..keys.end).step_by(2) {
+        let line = block.buffers.fetched.wrapping_add((key - first) / 2 * dv);
+        for (at, count) in registers::<S>(dv) {
+            // SAFETY: the values exist, and there is a line for each pair.
+            unsafe {
+                let pairs = pair_of_values(block, keys, key, [at, count]);
+                store(s, line.add(at), count, pairs);
             }
         }
     }
-    Strided { ptr: to.cast_const().cast(), row: 2, col: width }
+}
+
+/// Makes pairs of the values of these keys, a row for each dimension.
+#[inline(always)]
+unsafe fn turn_values<S: Bf16Dot>(block: &Block<'_, S>, keys: &Range<usize>) {
+    let (s, dv, row) = (block.s, block.head.heads.dv, row_for_tiles(block));
+    let first = first_of_block(block, keys.start);
+    let mut square = [0.0_f32; MAX_LANES * MAX_LANES];
+    // Whole registers of pairs, or what is written behind them would be another row's.
+    let start = (keys.start - first) / 2 / S::LANES * S::LANES;
+    for pair in (start..(keys.end - first).div_ceil(2)).step_by(S::LANES) {
+        for (at, count) in registers::<S>(dv) {
+            // SAFETY: the values exist, and there is room for whole registers of pairs.
+            unsafe {
+                for i in 0..S::LANES {
+                    let pairs = pair_of_values(block, keys, first + 2 * (pair + i), [at, count]);
+                    s.store(square.as_mut_ptr().add(i * S::LANES), pairs);
+                }
+                let to = block.buffers.fetched.add(at * row + pair);
+                transpose_block(s, square.as_ptr(), S::LANES, [S::LANES, count], to, row);
+            }
+        }
+    }
+}
+
+/// Pairs of the values of two keys, `key` and the next, `count` columns from `at` on; 0 for one that is not in `keys`.
+#[inline(always)]
+unsafe fn pair_of_values<S: Bf16Dot>(
+    block: &Block<'_, S>,
+    keys: &Range<usize>,
+    key: usize,
+    [at, count]: [usize; 2],
+) -> S::F32 {
+    let s = block.s;
+    let v = rows(block.head.v).at(block.head.ring.row(keys.start), at);
+    let mut values = [ZEROS.as_ptr(); 2];
+    for (value, key) in values.iter_mut().zip(pair_within(keys, key)) {
+        if let Some(key) = key {
+            *value = v.at(key, 0).ptr;
+        }
+    }
+    let [first, second] = values;
+    // SAFETY: as many of both are readable.
+    unsafe {
+        if count == S::LANES {
+            s.load_zipped(first, second)
+        } else {
+            s.pair(load(s, first, count), load(s, second, count))
+        }
+    }
+}
+
+/// The values that have been taken, a row for each dimension, from the segment's first pair on.
+#[inline(always)]
+fn values<S: Bf16Dot>(block: &Block<'_, S>, segment: &Segment) -> Strided<bf16> {
+    let ptr = block.buffers.fetched.cast_const().cast();
+    let all = if block.level.has_tiles() {
+        Strided { ptr, row: 2 * row_for_tiles(block), col: 1 }
+    } else {
+        Strided { ptr, row: 2, col: block.head.heads.dv }
+    };
+    all.at(0, segment.keys.start - before(segment) - first_of_block(block, segment.keys.start))
+}
+
+/// The steps of a segment's pairs, those before the first [`STEPS`] that begins in it apart, where tiles multiply them.
+#[inline(always)]
+fn steps<S: Bf16Dot>(block: &Block<'_, S>, segment: &Segment) -> [Range<usize>; 2] {
+    let steps = before(segment) + segment.keys.len();
+    let after = (segment.keys.start - before(segment)) % STEPS;
+    let first = if block.level.has_tiles() && after > 0 { (STEPS - after).min(steps) } else { 0 };
+    [0..first, first..steps]
+}
+
+#[inline(always)]
+fn multiply<S: Bf16Dot>(block: &Block<'_, S>, tiles: Tiles<Dot>) {
+    if block.level.has_tiles() {
+        block.level.dispatch_tiles(tiles);
+    } else {
+        block.s.call_dot(tiles);
+    }
 }

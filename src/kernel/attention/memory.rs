@@ -1,9 +1,8 @@
 //! The memory of attention: how much it takes, and which part of it is whose.
 
-use super::PARTS;
-use super::lanes;
-use super::queries::{Buffers, STATE};
+use super::queries::{Buffers, STATE, Way};
 use super::rows::{Partial, rows_len};
+use super::{PARTS, dots, lanes};
 use crate::scratch::{self, some};
 use crate::simd::Level;
 
@@ -15,7 +14,7 @@ const FETCHED: usize = 4;
 pub(super) const ABREAST: usize = 3;
 
 /// The fewest dimensions for which all of them have memory of their own. Heads of fewer are to do with 64 KiB: a second block stands
-/// where keys and values are widened, so only those that are read in place are taken in turn.
+/// where keys and values are widened, or behind values in pairs, so only those that are not widened are taken in turn.
 const DIMS_APART: usize = 65;
 
 /// The blocks of queries that have memory of their own.
@@ -62,8 +61,15 @@ const fn block_lens(level: Level, [d, dv]: [usize; 2], keys: usize) -> Option<[u
     if !level.is_small() {
         // Small levels take all queries as many, one block at a time.
         fetched = max(fetched, some!(Partial::len(dv, lanes)));
-        if apart(level, [d, dv]) == 1 {
-            fetched = max(fetched, some!(some!(queries.checked_add(output)).checked_add(state)));
+        let second = if apart(level, [d, dv]) > 1 { 0 } else { some!(output.checked_add(state)) };
+        if second > 0 {
+            fetched = max(fetched, some!(second.checked_add(queries)));
+        }
+        if level.has_bf16_dot() {
+            // Queries of bf16 take half as much.
+            let queries = if second > 0 { some!(d.div_ceil(2).checked_mul(width)) } else { 0 };
+            let values = some!(dots::values_len(dv, keys, lanes));
+            fetched = max(fetched, some!(values.checked_add(some!(second.checked_add(queries)))));
         }
     }
     Some([queries, scores, output, state, fetched])
@@ -81,6 +87,8 @@ pub(super) struct Memory {
     lens: [usize; BUFFERS - 1],
     /// Blocks of queries that have memory of their own.
     apart: usize,
+    /// Floats of the values of a block of keys, in pairs.
+    values: usize,
     /// Floats of a partial.
     partial: usize,
     lanes: usize,
@@ -100,7 +108,8 @@ impl Memory {
         if !level.is_small() && partials(level, threads) == 0 {
             all[BUFFERS - 1] = all[FETCHED];
         }
-        Some(Self { all, lens, apart: apart(level, dims), partial, lanes })
+        let values = if level.has_bf16_dot() { dots::values_len(dims[1], keys, lanes)? } else { 0 };
+        Some(Self { all, lens, apart: apart(level, dims), values, partial, lanes })
     }
 
     /// How many blocks of queries a task can have at a time, if keys or values are to be widened or not.
@@ -109,12 +118,13 @@ impl Memory {
     }
 
     /// The parts for block `i` of those that a task has at a time. They share the scores and what is fetched.
-    pub fn buffers(&self, task: usize, i: usize) -> Buffers {
+    pub fn buffers(&self, task: usize, i: usize, way: Way) -> Buffers {
         let part = |buffer: usize, i: usize| self.all[buffer].wrapping_add(self.lens[buffer] * i);
         let (scores, fetched) = (part(1, task), part(FETCHED, task));
         if i > 0 && self.apart == 1 {
-            let output = fetched.wrapping_add(self.lens[0]);
-            return Buffers { queries: fetched, scores, output, state: output.wrapping_add(self.lens[2]), fetched };
+            let output = fetched.wrapping_add(if way == Way::Dots { self.values } else { 0 });
+            let state = output.wrapping_add(self.lens[2]);
+            return Buffers { queries: state.wrapping_add(self.lens[3]), scores, output, state, fetched };
         }
         let own = task * self.apart + i;
         Buffers { queries: part(0, own), scores, output: part(2, own), state: part(3, own), fetched }

@@ -17,7 +17,7 @@ pub(crate) mod weights;
 use core::ops::Range;
 
 use self::block::{Block, Products};
-use self::dots::{Dots, are_bf16};
+use self::dots::Dots;
 use self::head::{Problem, Results, Span};
 use self::lanes::Lanes;
 use self::memory::{ABREAST, Memory};
@@ -26,7 +26,7 @@ use self::queries::{Queries, Way};
 use self::rows::{Partial, Rows, most_pairs};
 use crate::element::Dtype;
 use crate::engine::{Engine, div_ceil, div_rem};
-use crate::kernel::Shared;
+use crate::kernel::{Shared, tiles};
 use crate::simd::{Bf16Dot, DotOp, Level, Op, Simd};
 
 /// Parts that the keys of few queries are divided into, at most, and the fewest keys to a part. Neither depends on the
@@ -112,16 +112,23 @@ impl<'a> Work<'a> {
         !self.level.is_small() && self.pairs(span) <= most_pairs(self.level.lanes())
     }
 
+    /// Whether all operands are bf16, at a level that multiplies pairs of it.
+    fn in_pairs(&self) -> bool {
+        let Problem { q, kv, .. } = self.problem;
+        self.level.has_bf16_dot() && [q.dtype(), kv.k.dtype(), kv.v.dtype()] == [Dtype::Bf16; 3]
+    }
+
     /// How many blocks, of the `left` from `item` on, take the keys in turn: all of the same head.
     fn abreast(&self, span: &Span, item: usize, left: usize) -> usize {
         // Asked for the level, so that programs for small ones alone do not link what takes several.
         let bytes = span.keys.len().saturating_mul(self.problem.kv.k.dtype().size());
-        if self.level.is_small() || bytes < BYTES_ABREAST {
+        let in_pairs = self.in_pairs();
+        if self.level.is_small() || bytes < BYTES_ABREAST && !in_pairs {
             return 1;
         }
         let blocks = self.blocks(span);
         let widened = [self.problem.kv.k, self.problem.kv.v].iter().any(|of| !matches!(of.dtype(), Dtype::F32));
-        let most = self.memory.abreast(widened);
+        let most = self.memory.abreast(widened && !in_pairs);
         (blocks - div_rem(item, blocks).1).min(left).min(most)
     }
 
@@ -131,12 +138,12 @@ impl<'a> Work<'a> {
         let (kv, block) = div_rem(item, blocks);
         let pairs = block * width..self.pairs(span).min((block + 1) * width);
         let head = self.problem.head(span, kv, &self.results);
-        let way = match self.level.has_bf16_dot() && are_bf16([&head.q, &head.k, &head.v]) {
+        let way = match self.in_pairs() {
             _ if self.is_few(span) => Way::Rows,
             true => Way::Dots,
             false => Way::Lanes,
         };
-        Queries::new(self.level, way, head, pairs, (self.keys, self.memory.buffers(task, i)))
+        Queries::new(self.level, way, head, pairs, (self.keys, self.memory.buffers(task, i, way)))
     }
 
     /// `count` blocks of a head, from `item` on.
@@ -161,7 +168,10 @@ impl<'a> Work<'a> {
 
     fn run_many(&self, way: Way, blocks: &[Queries<'_>]) {
         match way {
-            Way::Dots => self.level.dispatch_dot(Many(blocks)).unwrap_or_default(),
+            Way::Dots => {
+                self.level.dispatch_dot(Many(blocks)).unwrap_or_default();
+                tiles::end(self.level);
+            }
             _ => self.level.dispatch(Many(blocks)),
         }
     }

@@ -251,8 +251,8 @@ impl<'a> Group<'a> {
 
     fn block(&self, work: &Work<'_>, task: usize, block: usize) -> Queries<'_> {
         let head = Head { heads: &self.heads, ..self.head };
-        let memory = (work.choice.keys, work.memory.buffers(task, 0));
         let way = if self.few { Way::Rows } else { Way::Lanes };
+        let memory = (work.choice.keys, work.memory.buffers(task, 0, way));
         Queries::new(work.level, way, head, self.pairs(work, block), memory)
     }
 

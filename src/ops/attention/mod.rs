@@ -56,8 +56,8 @@ impl Engine<'_> {
     /// `n_k x (kv_heads * value_dim)`, `out` is `n_q x (heads * value_dim)`; `q`, `k` and `v` are f32, f16 or bf16, each as it
     /// likes.
     ///
-    /// If all three are bf16, the levels `avx512bf16` and `neonbf16` multiply them by the CPU's dot product of pairs, unless there are few
-    /// queries: weights are rounded to bf16 before they multiply the values, and subnormal numbers count as 0.
+    /// If all three are bf16, the levels `amxbf16`, `avx512bf16` and `neonbf16` multiply them by the CPU's products of bf16, unless there
+    /// are few queries: weights are rounded to bf16 before they multiply the values, and subnormal numbers count as 0.
     ///
     /// # Errors
     /// [`Error::Shape`] names the argument that does not fit, [`Error::Value`] an option out of its domain,
