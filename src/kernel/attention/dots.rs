@@ -370,9 +370,19 @@ unsafe fn turn_values<S: Bf16Dot>(block: &Block<'_, S>, keys: &Range<usize>) {
         for (at, count) in registers::<S>(dv) {
             // SAFETY: the values exist, and there is room for whole registers of pairs.
             unsafe {
-                for i in 0..S::LANES {
-                    let pairs = pair_of_values(block, keys, first + 2 * (pair + i), [at, count]);
-                    s.store(square.as_mut_ptr().add(i * S::LANES), pairs);
+                let key = first + 2 * pair;
+                if key >= keys.start && key + 2 * S::LANES <= keys.end && count == S::LANES {
+                    // The usual case, without looking at each.
+                    let v = rows(block.head.v).at(block.head.ring.row(keys.start) + (key - keys.start), at);
+                    for i in 0..S::LANES {
+                        let pairs = s.load_zipped(v.at(2 * i, 0).ptr, v.at(2 * i + 1, 0).ptr);
+                        s.store(square.as_mut_ptr().add(i * S::LANES), pairs);
+                    }
+                } else {
+                    for i in 0..S::LANES {
+                        let pairs = pair_of_values(block, keys, key + 2 * i, [at, count]);
+                        s.store(square.as_mut_ptr().add(i * S::LANES), pairs);
+                    }
                 }
                 let to = block.buffers.fetched.add(at * row + pair);
                 transpose_block(s, square.as_ptr(), S::LANES, [S::LANES, count], to, row);
