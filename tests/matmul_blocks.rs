@@ -10,8 +10,9 @@ use common::product::{self, bits, every_form, in_pairs};
 use common::stored::{BothOrders, Stored, type_pairs};
 use selfattn::{Activation, Dtype, Epilogue, Order};
 
-/// Each limit (144 rows; 512 steps, once and four times; registers, panels and chunks of panels) from below, at it and from above.
-const SIZES: [[usize; 3]; 32] = [
+/// Each limit (144 rows, 256 where tiles are multiplied; 512 steps, once and four times; registers, panels and chunks of panels) from
+/// below, at it and from above.
+const SIZES: [[usize; 3]; 34] = [
     [1, 1, 1],
     [1, 513, 400],
     [1, 2047, 96],
@@ -39,6 +40,8 @@ const SIZES: [[usize; 3]; 32] = [
     [145, 4100, 1],
     [146, 2048, 49],
     [146, 511, 145],
+    [256, 33, 97],
+    [257, 2049, 33],
     [300, 1, 1],
     [300, 2, 193],
     [300, 511, 16],

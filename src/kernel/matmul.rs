@@ -4,15 +4,15 @@
 //!
 //! ```text
 //! for each chunk of panels               plain weights: as many as are packed at a time; packed ones: all
-//!   for each block of KC steps of k      a panel's block stays close while a block of rows passes over it
-//!     for each block of MC rows          widened here, if A is not f32
+//!   for each block of steps of k         a panel's block stays close while a block of rows passes over it
+//!     for each block of rows             widened here, if A is not f32
 //!       for each panel                   (the unit of work for threads)
 //!         for each tile of MR rows       accumulators in registers
 //! ```
 //!
 //! Where one block of rows is all there is, the two outer loops change places: it is widened once. A later block of `k` goes
 //! on from what the earlier ones left in C, so however the loops are blocked, an element is one chain of multiply-adds in the
-//! order of `k`: its bits depend on its row of A and its column of B, and on nothing else.
+//! order of `k`, or of what tiles sum up: its bits depend on its row of A and its column of B, and on nothing else.
 
 use core::marker::PhantomData;
 use core::ops::Range;
@@ -33,13 +33,20 @@ use crate::scratch::some;
 use crate::simd::Level;
 use crate::view::{MatMut, Matrix, for_each_type};
 
-/// Steps of `k` between two visits to C: a panel's block is 96 KiB at 48 columns, one of A with it 288 KiB. Four times as many are
-/// slower on Intel's servers, the more so the larger the matrices.
-const KC: usize = 512;
-/// As that, where whole tiles are multiplied: that fast, each visit to C counts.
-const KC_OF_TILES: usize = 64 * tiles::STEPS;
-/// Rows of A per pass over a panel, a multiple of every tile's rows.
-const MC: usize = 144;
+/// How far the loops go at a time.
+#[derive(Clone, Copy)]
+struct Blocking {
+    /// Steps of `k` between two visits to C.
+    steps: usize,
+    /// Rows of A per pass over a panel, a multiple of every tile's rows.
+    rows: usize,
+}
+
+/// A panel's block is 96 KiB at 48 columns, one of A with it 288 KiB. Four times as many steps are slower on Intel's servers, the more so
+/// the larger the matrices.
+const OF_REGISTERS: Blocking = Blocking { steps: 512, rows: 144 };
+/// Where whole tiles are multiplied. That fast, each visit to C counts, and each pass over the panels.
+const OF_TILES: Blocking = Blocking { steps: 64 * tiles::STEPS, rows: 256 };
 /// Columns of plain weights packed at a time, where several blocks of rows pass over them.
 const NC: usize = 192;
 
@@ -68,18 +75,18 @@ impl Types {
         level.has_bf16_dot() && matches!((self.a, self.b), (Dtype::Bf16, Dtype::Bf16))
     }
 
-    /// Steps of `k` between two visits to C.
-    const fn steps(self, level: Level) -> usize {
-        if self.dot(level) && level.has_tiles() { KC_OF_TILES } else { KC }
+    const fn blocking(self, level: Level) -> Blocking {
+        if self.dot(level) && level.has_tiles() { OF_TILES } else { OF_REGISTERS }
     }
 }
 
 /// Floats of memory for one task: widened rows of A, and panels of plain weights; `None` on overflow.
 pub(crate) const fn memory_lens(level: Level, size: Size, types: Types) -> Option<[usize; 2]> {
-    let panels = if types.plain { chunk(level, size.m) } else { 0 };
-    let steps = min(size.k, types.steps(level));
+    let blocking = types.blocking(level);
+    let panels = if types.plain { blocking.chunk(level, size.m) } else { 0 };
+    let steps = min(size.k, blocking.steps);
     let widens = !matches!(types.a, Dtype::F32) && !types.dot(level);
-    let widened = if widens { some!(min(size.m, MC).checked_mul(steps)) } else { 0 };
+    let widened = if widens { some!(min(size.m, blocking.rows).checked_mul(steps)) } else { 0 };
     let columns = min(size.n, panels * level.tile().1).next_multiple_of(level.lanes());
     // Pairs of bf16 stand in the place of a float.
     let lines = if types.dot(level) { steps.div_ceil(2) } else { steps };
@@ -90,10 +97,12 @@ const fn min(a: usize, b: usize) -> usize {
     if a < b { a } else { b }
 }
 
-/// Panels of plain weights that are packed at a time: what one block of rows passes over once is used at once, else it should
-/// serve all blocks of rows.
-const fn chunk(level: Level, m: usize) -> usize {
-    if m > MC { NC.div_ceil(level.tile().1) } else { 1 }
+impl Blocking {
+    /// Panels of plain weights that are packed at a time: what one block of rows passes over once is used at once, else it should
+    /// serve all blocks of rows.
+    const fn chunk(self, level: Level, m: usize) -> usize {
+        if m > self.rows { NC.div_ceil(level.tile().1) } else { 1 }
+    }
 }
 
 /// `out = act(a b + bias) + residual`, panels split among the engine's threads. Each of `memory` is as long as
@@ -123,7 +132,7 @@ pub(crate) fn matmul(
         return;
     }
     let product =
-        Product { engine, size, c: Output::new(epilogue, &mut out), memory, lens, at_a_time: types.steps(level) };
+        Product { engine, size, c: Output::new(epilogue, &mut out), memory, lens, blocking: types.blocking(level) };
     match b {
         Rhs::Packed(packed, by_packed) => by_packed(product, a, packed),
         Rhs::Plain(plain) => match a {
@@ -162,13 +171,12 @@ pub(crate) struct Product<'e, 'p, 'm> {
     memory: [&'m mut [f32]; 2],
     /// What each task takes of the memory.
     lens: [usize; 2],
-    /// Steps between two visits to C.
-    at_a_time: usize,
+    blocking: Blocking,
 }
 
 impl Product<'_, '_, '_> {
     fn run<K: Kind>(self, a: Lhs<'_, K::A>, b: Source<'_, K::B>) {
-        let Self { engine, size, c, memory, lens, at_a_time } = self;
+        let Self { engine, size, c, memory, lens, blocking } = self;
         let (level, panels) = (engine.level(), Panels::new(engine.level(), size.n));
         let shared = Shared((a, b, c, memory.map(|part| part.as_mut_ptr())));
         engine.split(panels.count(), GRAIN, |task, part| {
@@ -176,7 +184,7 @@ impl Product<'_, '_, '_> {
             // Each part of the memory holds its length for each thread, and `task` is below their number. No other task
             // writes the columns of these panels.
             let (rows, lines) = (rows.wrapping_add(task * lens[0]), lines.wrapping_add(task * lens[1]).cast());
-            Task::<K> { level, size, at_a_time, a, b, c, panels, rows, lines }.run(part);
+            Task::<K> { level, size, blocking, a, b, c, panels, rows, lines }.run(part);
             tiles::end(level);
         });
     }
@@ -209,8 +217,7 @@ enum Source<'a, B> {
 struct Task<'a, K: Kind> {
     level: Level,
     size: Size,
-    /// Steps between two visits to C.
-    at_a_time: usize,
+    blocking: Blocking,
     a: Lhs<'a, K::A>,
     b: Source<'a, K::B>,
     c: Output,
@@ -232,13 +239,14 @@ impl<K: Kind> Task<'_, K> {
     /// Computes the columns of some panels.
     fn run(&self, panels: Range<usize>) {
         let Size { m, k, .. } = self.size;
+        let at_a_time = self.blocking;
         let in_chunk = match self.b {
-            Source::Plain(_) => chunk(self.level, m),
+            Source::Plain(_) => at_a_time.chunk(self.level, m),
             Source::Packed(_) => panels.len(),
         };
         let chunks = || panels.clone().step_by(in_chunk.max(1)).map(|first| first..panels.end.min(first + in_chunk));
-        let steps = || (0..k.max(1)).step_by(self.at_a_time).map(|p| p..k.min(p + self.at_a_time));
-        if m <= MC {
+        let steps = || (0..k.max(1)).step_by(at_a_time.steps).map(|p| p..k.min(p + at_a_time.steps));
+        if m <= at_a_time.rows {
             // One block of rows: it is widened once.
             for steps in steps() {
                 let a = self.block_of_a(&(0..m), &steps);
@@ -254,8 +262,8 @@ impl<K: Kind> Task<'_, K> {
             for steps in steps() {
                 let mut pass = Pass { rows: 0..0, steps, chunk: chunk.clone() };
                 self.pack(&pass);
-                for i in (0..m).step_by(MC) {
-                    pass.rows = i..m.min(i + MC);
+                for i in (0..m).step_by(at_a_time.rows) {
+                    pass.rows = i..m.min(i + at_a_time.rows);
                     self.pass(self.block_of_a(&pass.rows, &pass.steps), &pass);
                 }
             }
@@ -303,7 +311,7 @@ impl<K: Kind> Task<'_, K> {
         };
         let stride = steps.len();
         for (i, row) in rows.clone().enumerate() {
-            // SAFETY: the memory has room for MC rows of this stride.
+            // SAFETY: the memory has room for a block's rows of this stride.
             let out = unsafe { core::slice::from_raw_parts_mut(self.rows.wrapping_add(i * stride), stride) };
             self.level.dispatch(Widen { matrix: a, row, from: steps.start, add: false, out });
         }
