@@ -5,7 +5,6 @@ use core::marker::PhantomData;
 use half::bf16;
 
 use crate::element::{Dtype, Element, Load};
-use crate::kernel::Strided;
 use crate::kernel::output::Output;
 use crate::kernel::pack::{PackPairs, PackPanel, strided};
 use crate::kernel::rhs::Plain;
@@ -13,6 +12,7 @@ use crate::kernel::tile::{
     Ahead, Dot, FEW_TILES, Lines, MultiplyAdd, MultiplyAddPairs, Terms, rows_of_tile, tile, tiles_abreast,
     with_registers, with_rows,
 };
+use crate::kernel::{Strided, tiles};
 use crate::simd::{Bf16Dot, DotOp, Level, Op, Simd};
 use crate::view::{Matrix, for_each_type};
 
@@ -31,9 +31,35 @@ pub(crate) trait Kind: Sized {
     /// Element of B's panels.
     type B: Element;
 
+    /// How far the loops go at a time.
+    fn blocking(_: Level) -> Blocking {
+        Blocking::OF_REGISTERS
+    }
     fn run(level: Level, block: Block<Self>);
     /// Packs a part of plain weights into lines of a panel.
     fn pack(level: Level, weights: &Plain<'_>, part: &Part, dst: *mut Self::B);
+}
+
+/// How far the loops of a product go at a time.
+#[derive(Clone, Copy)]
+pub(crate) struct Blocking {
+    /// Steps of `k` between two visits to C.
+    pub steps: usize,
+    /// Rows of A per pass over a panel, a multiple of every tile's rows.
+    pub rows: usize,
+}
+
+impl Blocking {
+    /// A panel's block is 96 KiB at 48 columns, one of A with it 288 KiB. Four times as many steps are slower on Intel's servers, the
+    /// more so the larger the matrices.
+    pub const OF_REGISTERS: Self = Self { steps: 512, rows: 144 };
+    /// Where whole tiles are multiplied. That fast, each visit to C counts, and each pass over the panels.
+    const OF_TILES: Self = Self { steps: 64 * tiles::STEPS, rows: 256 };
+
+    /// Of [`Dot`].
+    pub const fn of_dots(level: Level) -> Self {
+        if level.has_tiles() { Self::OF_TILES } else { Self::OF_REGISTERS }
+    }
 }
 
 /// Where a part of plain weights starts (column, step), and how much of it a panel takes: columns that exist, steps, and
@@ -79,6 +105,10 @@ impl Kind for MultiplyAddPairs {
 impl Kind for Dot {
     type A = bf16;
     type B = bf16;
+
+    fn blocking(level: Level) -> Blocking {
+        Blocking::of_dots(level)
+    }
 
     fn run(level: Level, block: Block<Self>) {
         let run = if level.has_tiles() { level.dispatch_tiles(block) } else { level.dispatch_dot(block) };

@@ -21,7 +21,7 @@ use half::{bf16, f16};
 
 use crate::element::Dtype;
 use crate::engine::Engine;
-use crate::kernel::block::{ABREAST, Block, Finish, Kind, Part, few_rows};
+use crate::kernel::block::{ABREAST, Block, Blocking, Finish, Kind, Part, few_rows};
 use crate::kernel::map::Widen;
 use crate::kernel::output::{Epilogue, Output};
 use crate::kernel::pack::strided;
@@ -33,20 +33,6 @@ use crate::scratch::some;
 use crate::simd::Level;
 use crate::view::{MatMut, Matrix, for_each_type};
 
-/// How far the loops go at a time.
-#[derive(Clone, Copy)]
-struct Blocking {
-    /// Steps of `k` between two visits to C.
-    steps: usize,
-    /// Rows of A per pass over a panel, a multiple of every tile's rows.
-    rows: usize,
-}
-
-/// A panel's block is 96 KiB at 48 columns, one of A with it 288 KiB. Four times as many steps are slower on Intel's servers, the more so
-/// the larger the matrices.
-const OF_REGISTERS: Blocking = Blocking { steps: 512, rows: 144 };
-/// Where whole tiles are multiplied. That fast, each visit to C counts, and each pass over the panels.
-const OF_TILES: Blocking = Blocking { steps: 64 * tiles::STEPS, rows: 256 };
 /// Columns of plain weights packed at a time, where several blocks of rows pass over them.
 const NC: usize = 192;
 
@@ -76,14 +62,14 @@ impl Types {
     }
 
     const fn blocking(self, level: Level) -> Blocking {
-        if self.dot(level) && level.has_tiles() { OF_TILES } else { OF_REGISTERS }
+        if self.dot(level) { Blocking::of_dots(level) } else { Blocking::OF_REGISTERS }
     }
 }
 
 /// Floats of memory for one task: widened rows of A, and panels of plain weights; `None` on overflow.
 pub(crate) const fn memory_lens(level: Level, size: Size, types: Types) -> Option<[usize; 2]> {
     let blocking = types.blocking(level);
-    let panels = if types.plain { blocking.chunk(level, size.m) } else { 0 };
+    let panels = if types.plain { chunk(level, blocking, size.m) } else { 0 };
     let steps = min(size.k, blocking.steps);
     let widens = !matches!(types.a, Dtype::F32) && !types.dot(level);
     let widened = if widens { some!(min(size.m, blocking.rows).checked_mul(steps)) } else { 0 };
@@ -97,12 +83,10 @@ const fn min(a: usize, b: usize) -> usize {
     if a < b { a } else { b }
 }
 
-impl Blocking {
-    /// Panels of plain weights that are packed at a time: what one block of rows passes over once is used at once, else it should
-    /// serve all blocks of rows.
-    const fn chunk(self, level: Level, m: usize) -> usize {
-        if m > self.rows { NC.div_ceil(level.tile().1) } else { 1 }
-    }
+/// Panels of plain weights that are packed at a time: what one block of rows passes over once is used at once, else it should
+/// serve all blocks of rows.
+const fn chunk(level: Level, blocking: Blocking, m: usize) -> usize {
+    if m > blocking.rows { NC.div_ceil(level.tile().1) } else { 1 }
 }
 
 /// `out = act(a b + bias) + residual`, panels split among the engine's threads. Each of `memory` is as long as
@@ -131,8 +115,7 @@ pub(crate) fn matmul(
     if !fits || size.m == 0 || size.n == 0 {
         return;
     }
-    let product =
-        Product { engine, size, c: Output::new(epilogue, &mut out), memory, lens, blocking: types.blocking(level) };
+    let product = Product { engine, size, c: Output::new(epilogue, &mut out), memory, lens };
     match b {
         Rhs::Packed(packed, by_packed) => by_packed(product, a, packed),
         Rhs::Plain(plain) => match a {
@@ -171,12 +154,11 @@ pub(crate) struct Product<'e, 'p, 'm> {
     memory: [&'m mut [f32]; 2],
     /// What each task takes of the memory.
     lens: [usize; 2],
-    blocking: Blocking,
 }
 
 impl Product<'_, '_, '_> {
     fn run<K: Kind>(self, a: Lhs<'_, K::A>, b: Source<'_, K::B>) {
-        let Self { engine, size, c, memory, lens, blocking } = self;
+        let Self { engine, size, c, memory, lens } = self;
         let (level, panels) = (engine.level(), Panels::new(engine.level(), size.n));
         let shared = Shared((a, b, c, memory.map(|part| part.as_mut_ptr())));
         engine.split(panels.count(), GRAIN, |task, part| {
@@ -184,7 +166,7 @@ impl Product<'_, '_, '_> {
             // Each part of the memory holds its length for each thread, and `task` is below their number. No other task
             // writes the columns of these panels.
             let (rows, lines) = (rows.wrapping_add(task * lens[0]), lines.wrapping_add(task * lens[1]).cast());
-            Task::<K> { level, size, blocking, a, b, c, panels, rows, lines }.run(part);
+            Task::<K> { level, size, a, b, c, panels, rows, lines }.run(part);
             tiles::end(level);
         });
     }
@@ -217,7 +199,6 @@ enum Source<'a, B> {
 struct Task<'a, K: Kind> {
     level: Level,
     size: Size,
-    blocking: Blocking,
     a: Lhs<'a, K::A>,
     b: Source<'a, K::B>,
     c: Output,
@@ -239,9 +220,9 @@ impl<K: Kind> Task<'_, K> {
     /// Computes the columns of some panels.
     fn run(&self, panels: Range<usize>) {
         let Size { m, k, .. } = self.size;
-        let at_a_time = self.blocking;
+        let at_a_time = K::blocking(self.level);
         let in_chunk = match self.b {
-            Source::Plain(_) => at_a_time.chunk(self.level, m),
+            Source::Plain(_) => chunk(self.level, at_a_time, m),
             Source::Packed(_) => panels.len(),
         };
         let chunks = || panels.clone().step_by(in_chunk.max(1)).map(|first| first..panels.end.min(first + in_chunk));

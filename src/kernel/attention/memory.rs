@@ -2,7 +2,7 @@
 
 use super::queries::{Buffers, STATE, Way};
 use super::rows::{Partial, rows_len};
-use super::{PARTS, dots, lanes};
+use super::{PARTS, lanes, pairs};
 use crate::scratch::{self, some};
 use crate::simd::Level;
 
@@ -68,7 +68,7 @@ const fn block_lens(level: Level, [d, dv]: [usize; 2], keys: usize) -> Option<[u
         if level.has_bf16_dot() {
             // Queries of bf16 take half as much.
             let queries = if second > 0 { some!(d.div_ceil(2).checked_mul(width)) } else { 0 };
-            let values = some!(dots::values_len(dv, keys, lanes));
+            let values = some!(pairs::values_len(dv, keys, lanes));
             fetched = max(fetched, some!(values.checked_add(some!(second.checked_add(queries)))));
         }
     }
@@ -108,7 +108,7 @@ impl Memory {
         if !level.is_small() && partials(level, threads) == 0 {
             all[BUFFERS - 1] = all[FETCHED];
         }
-        let values = if level.has_bf16_dot() { dots::values_len(dims[1], keys, lanes)? } else { 0 };
+        let values = if level.has_bf16_dot() { pairs::values_len(dims[1], keys, lanes)? } else { 0 };
         Some(Self { all, lens, apart: apart(level, dims), values, partial, lanes })
     }
 

@@ -8,6 +8,7 @@ mod lanes;
 pub(crate) mod logits;
 mod memory;
 mod online;
+mod pairs;
 pub(crate) mod place;
 pub(crate) mod queries;
 mod rows;
