@@ -111,7 +111,10 @@ impl Kind for Dot {
     }
 
     fn run(level: Level, block: Block<Self>) {
-        let run = if level.has_tiles() { level.dispatch_tiles(block) } else { level.dispatch_dot(block) };
+        if level.has_tiles() {
+            return tiles::multiply(level, block);
+        }
+        let run = level.dispatch_dot(block);
         debug_assert!(run.is_some(), "chosen only where the level has it");
     }
 

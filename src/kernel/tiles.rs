@@ -27,15 +27,16 @@ impl TileOp for Block<Dot> {
         const { assert!(T::ROWS <= ROWS && T::STEPS == STEPS) }
         for j in 0..self.panels {
             // SAFETY: see the type.
-            unsafe {
-                match self.registers {
-                    3 => self.panel::<T, 3>(t, j),
-                    2 => self.panel::<T, 2>(t, j),
-                    _ => self.panel::<T, 1>(t, j),
-                }
-            }
+            unsafe { self.panel(t, j) }
         }
     }
+}
+
+/// The block, at a level that has tiles. Not inlined: nothing of it is in registers before or after.
+#[inline(never)]
+pub(crate) fn multiply(level: Level, block: Block<Dot>) {
+    let run = level.dispatch_tiles(block);
+    debug_assert!(run.is_some(), "chosen only where the level has tiles");
 }
 
 /// To be called when a task is done that may have multiplied tiles.
@@ -55,8 +56,8 @@ pub(crate) fn end(level: Level) {
 
 impl Block<Dot> {
     #[inline(always)]
-    unsafe fn panel<T: Tiles, const NV: usize>(&self, t: T, j: usize) {
-        let width = NV * COLUMNS;
+    unsafe fn panel<T: Tiles>(&self, t: T, j: usize) {
+        let width = self.registers * COLUMNS;
         let whole = self.steps - self.steps % T::STEPS;
         let first = Steps {
             a: self.a,
@@ -64,6 +65,7 @@ impl Block<Dot> {
             c: self.c.at(0, j * width),
             size: [self.size[0], (self.size[1] - j * width).min(width)],
             steps: whole,
+            registers: self.registers,
             add: self.add,
         };
         let last = Steps {
@@ -76,10 +78,10 @@ impl Block<Dot> {
         // SAFETY: see the type.
         unsafe {
             if whole > 0 {
-                first.run::<T, NV>(t);
+                first.run(t);
             }
             if last.steps > 0 {
-                last.run::<T, NV>(t);
+                last.run(t);
             }
             if self.steps == 0 && !self.add {
                 first.clear();
@@ -97,37 +99,37 @@ struct Steps {
     /// Rows, and columns that exist.
     size: [usize; 2],
     steps: usize,
+    registers: usize,
     add: bool,
 }
 
 impl Steps {
-    /// All rows: whole tiles of them, then those that are left.
-    #[inline(always)]
-    unsafe fn run<T: Tiles, const NV: usize>(&self, t: T) {
-        let rows = self.size[0];
+    /// All rows, as many at a time as a tile has.
+    #[inline(never)]
+    unsafe fn run<T: Tiles>(&self, t: T) {
+        let [all, columns] = self.size;
         let pairs = self.steps.min(T::STEPS).div_ceil(2);
-        let whole = rows - rows % T::ROWS;
-        for (rows, of_tile) in [(0..whole, T::ROWS), (whole..rows, rows - whole)] {
-            if rows.is_empty() {
-                continue;
+        let mut i = 0;
+        while i < all {
+            let rows = (all - i).min(T::ROWS);
+            if i == 0 || rows < T::ROWS {
+                t.begin(TileShape { rows, pairs });
             }
-            t.begin(TileShape { rows: of_tile, pairs });
-            for i in rows.step_by(T::ROWS) {
-                // SAFETY: the rows exist.
-                unsafe {
-                    if self.size[1] == NV * COLUMNS {
-                        self.tile::<T, NV>(t, [i, of_tile], self.c.at(i, 0).rows());
-                    } else {
-                        self.narrow_tile::<T, NV>(t, [i, of_tile]);
-                    }
+            // SAFETY: the rows exist.
+            unsafe {
+                if columns == self.registers * COLUMNS {
+                    self.tile(t, [i, rows], self.c.at(i, 0).rows());
+                } else {
+                    self.narrow_tile(t, [i, rows]);
                 }
             }
+            i += rows;
         }
     }
 
     /// `rows` rows from row `i` on, by way of sums as wide as the registers.
     #[inline(always)]
-    unsafe fn narrow_tile<T: Tiles, const NV: usize>(&self, t: T, [i, rows]: [usize; 2]) {
+    unsafe fn narrow_tile<T: Tiles>(&self, t: T, [i, rows]: [usize; 2]) {
         let mut sums = [[0.0_f32; REGISTERS * COLUMNS]; ROWS];
         let ((c, stride), columns) = (self.c.at(i, 0).rows(), self.size[1]);
         // SAFETY: the rows have that many columns.
@@ -137,7 +139,7 @@ impl Steps {
                     copy_nonoverlapping(c.wrapping_add(i * stride), sums.as_mut_ptr(), columns);
                 }
             }
-            self.tile::<T, NV>(t, [i, rows], (sums.as_mut_ptr().cast(), REGISTERS * COLUMNS));
+            self.tile(t, [i, rows], (sums.as_mut_ptr().cast(), REGISTERS * COLUMNS));
             for (i, sums) in sums.iter().enumerate().take(rows) {
                 copy_nonoverlapping(sums.as_ptr(), c.wrapping_add(i * stride), columns);
             }
@@ -145,15 +147,15 @@ impl Steps {
     }
 
     /// As that, to rows that are as wide.
-    #[inline(always)]
-    unsafe fn tile<T: Tiles, const NV: usize>(&self, t: T, [i, rows]: [usize; 2], (c, stride): (*mut f32, usize)) {
+    #[inline(never)]
+    unsafe fn tile<T: Tiles>(&self, t: T, [i, rows]: [usize; 2], (c, stride): (*mut f32, usize)) {
         let c = Rows { ptr: c, stride: stride * size_of::<f32>() };
         let a = self.a.at(i, 0);
         // SAFETY: the rows exist, and lines of B for the steps.
         unsafe {
             if self.steps >= T::STEPS {
                 let a = Rows { ptr: a.ptr, stride: a.row * size_of::<bf16>() };
-                return t.multiply::<NV>(a, self.b, c, self.steps / T::STEPS, self.add);
+                return t.multiply([self.steps / T::STEPS, self.registers], a, self.b, c, self.add);
             }
             // Copied: of a last pair that is half empty, A has no second half to be read.
             let mut last = [[bf16::ZERO; STEPS]; ROWS];
@@ -161,7 +163,7 @@ impl Steps {
                 copy_nonoverlapping(a.at(i, 0).ptr, last.as_mut_ptr(), self.steps);
             }
             let a = Rows { ptr: last.as_ptr().cast(), stride: size_of_val(&last[0]) };
-            t.multiply::<NV>(a, self.b, c, 1, self.add);
+            t.multiply([1, self.registers], a, self.b, c, self.add);
         }
     }
 

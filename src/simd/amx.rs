@@ -86,7 +86,7 @@ unsafe impl Tiles for Amx {
     const STEPS: usize = ROW / size_of::<bf16>();
 
     /// Setting the shapes waits for all instructions before it: that is left out where they are set.
-    #[inline(always)]
+    #[inline(never)]
     fn begin(self, TileShape { rows, pairs }: TileShape) {
         let mut all = Configuration::NONE;
         all.palette = 1;
@@ -111,18 +111,19 @@ unsafe impl Tiles for Amx {
         unsafe { asm!("tilerelease", options(nostack, preserves_flags, nomem)) }
     }
 
-    #[inline(always)]
-    unsafe fn multiply<const NV: usize>(
+    // Not inlined, as above: a tile takes far longer than a call.
+    #[inline(never)]
+    unsafe fn multiply(
         self,
+        [groups, registers]: [usize; 2],
         a: Rows<*const bf16>,
         b: Rows<*const bf16>,
         c: Rows<*mut f32>,
-        groups: usize,
         add: bool,
     ) {
         // SAFETY: the same contract.
         unsafe {
-            match NV {
+            match registers {
                 3 => multiply!(a, b, c, groups, add; (0, 0, 4) (1, 64, 5) (2, 128, 6)),
                 2 => multiply!(a, b, c, groups, add; (0, 0, 4) (1, 64, 5)),
                 _ => multiply!(a, b, c, groups, add; (0, 0, 4)),

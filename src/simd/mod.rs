@@ -307,17 +307,18 @@ pub(crate) unsafe trait Tiles: Copy + Send + Sync + 'static {
     fn begin(self, shape: TileShape);
     /// No products follow: without it, the operating system would save tiles whenever it takes the CPU away.
     fn end(self);
-    /// `c = a b`, or `c += a b`: the rows of a tile, as many groups of steps, at least one, by `NV` registers of 16 columns, up to 3.
+    /// `c = a b`, or `c += a b`: the rows of a tile, as many groups of steps by as many registers of 16 columns (`size`), at least one of
+    /// each and up to 3 registers.
     ///
     /// # Safety
     /// The shape that has been begun is that of each group. `a` is readable over its rows, `b` over the groups' lines of pairs, `c`
-    /// writable over as many rows of `NV` registers.
-    unsafe fn multiply<const NV: usize>(
+    /// writable over as many rows of the registers.
+    unsafe fn multiply(
         self,
+        size: [usize; 2],
         a: Rows<*const bf16>,
         b: Rows<*const bf16>,
         c: Rows<*mut f32>,
-        groups: usize,
         add: bool,
     );
 }

@@ -13,17 +13,16 @@ use half::bf16;
 use super::block::{Block, CHUNK, Products};
 use super::lanes::{clear_output, rescale, tiles, turn_output};
 use super::online::STEP;
-use super::pairs::{before, pair_within, rows, take, values};
+use super::pairs::{before, pair_within, rows, take, turn, values};
 use super::place::Segment;
 use super::queries::{MAX, SUM};
 use crate::kernel::block::Block as Tiles;
-use crate::kernel::pack::transpose_block;
 use crate::kernel::softmax::finite_max;
 use crate::kernel::tile::Dot;
-use crate::kernel::tiles::STEPS;
+use crate::kernel::tiles::{STEPS, multiply as multiply_tiles};
 use crate::kernel::{Strided, each};
 use crate::simd::math::{self, Exp2Bounded};
-use crate::simd::{Bf16Dot, MAX_LANES};
+use crate::simd::{Bf16Dot, Level, MAX_LANES};
 
 /// Products of bf16 pairs, sums in f32.
 pub(crate) struct Dots;
@@ -54,7 +53,7 @@ impl<S: Bf16Dot> Products<S> for Dots {
         unsafe {
             let k = rows(block.head.k).at(block.head.ring.row(segment.keys.start), 0);
             let ahead = block.ahead(block.head.k, segment.keys.end, size, size);
-            multiply(block, tiles(block, segment, size, (k, ahead), (block.buffers.queries, to), false));
+            multiply(block.s, block.level, tiles(block, segment, size, (k, ahead), (block.buffers.queries, to), false));
             if is_late(block) {
                 return;
             }
@@ -90,11 +89,14 @@ impl<S: Bf16Dot> Products<S> for Dots {
     unsafe fn accumulate(block: &Block<'_, S>, segment: &Segment, line: usize) {
         let (dv, v) = (block.head.heads.dv, values(block, segment));
         let to = block.at(block.buffers.output, 0, segment.registers.start);
-        for steps in steps(block, segment).into_iter().filter(|steps| !steps.is_empty()) {
+        for steps in &steps(block, segment) {
+            if steps.is_empty() {
+                continue;
+            }
             let p = block.at(block.buffers.scores, line + steps.start / 2, 0);
             let size = [dv, steps.len()];
             let ahead = block.ahead(block.head.v, segment.keys.end, [segment.keys.len(), dv], size);
-            multiply(block, tiles(block, segment, size, (v.at(0, steps.start), ahead), (p, to), true));
+            multiply(block.s, block.level, tiles(block, segment, size, (v.at(0, steps.start), ahead), (p, to), true));
         }
     }
 
@@ -107,7 +109,7 @@ impl<S: Bf16Dot> Products<S> for Dots {
                 // SAFETY: the values have been taken, and the segment's lines have been written.
                 unsafe {
                     let mut sum = block.load(block.buffers.output, column, j);
-                    for steps in steps(block, segment) {
+                    for steps in &steps(block, segment) {
                         for first in steps.clone().step_by(STEPS) {
                             let pairs = first / 2..steps.end.min(first + STEPS).div_ceil(2);
                             sum = terms_seen(block, segment, line, (v.at(column, 0), j), pairs, sum);
@@ -152,7 +154,7 @@ fn is_late<S: Bf16Dot>(block: &Block<'_, S>) -> bool {
 unsafe fn turn_queries<S: Bf16Dot>(block: &Block<'_, S>) {
     let (s, d) = (block.s, block.head.heads.d);
     let power = s.splat(split(block.factor()).0);
-    let mut square = [0.0_f32; MAX_LANES * MAX_LANES];
+    let mut square = [0.0; MAX_LANES * MAX_LANES];
     for j in 0..block.sight.registers() {
         let lanes = (block.pairs.len() - j * S::LANES).min(S::LANES);
         for p in (0..d).step_by(2 * S::LANES) {
@@ -166,8 +168,11 @@ unsafe fn turn_queries<S: Bf16Dot>(block: &Block<'_, S>) {
                     let scaled = s.pair(s.mul(first, power), s.mul(second, power));
                     s.store(square.as_mut_ptr().add(lane * S::LANES), scaled);
                 }
+                for lane in lanes..S::LANES {
+                    s.store(square.as_mut_ptr().add(lane * S::LANES), s.splat(0.0));
+                }
                 let to = block.at(block.buffers.queries, p / 2, j);
-                transpose_block(s, square.as_ptr(), S::LANES, [lanes, columns.div_ceil(2)], to, block.width);
+                turn(s, &square, columns.div_ceil(2), (to, block.width));
             }
         }
     }
@@ -252,33 +257,34 @@ unsafe fn pair_weights<S: Bf16Dot>(block: &Block<'_, S>, segment: &Segment, line
     let (s, lines, state) = (block.s, segment.keys.len(), block.buffers.state);
     let scores = block.at(block.buffers.scores, line, j);
     let rest = s.splat(Dots::rest(block).unwrap_or(1.0));
+    let before = before(segment);
+    // Steps, of which the first is before the segment if that begins with the second of a pair.
     let (mut from, mut to) = (0, 0);
     // SAFETY: the segment's lines have been written; none is overwritten that is yet to be read.
     unsafe {
         let max = finite_max(s, block.load(state, MAX, j));
         let mut sum = block.load(state, SUM, j);
-        if before(segment) == 1 {
-            let p = s.apply::<Exp2Bounded>(s.sub(s.mul(s.load(scores), rest), max));
-            sum = s.add(sum, p);
-            s.store(scores, s.pair(s.splat(0.0), p));
-            (from, to) = (1, 1);
-        }
-        while from + STEP <= lines {
-            let x = each!(max; STEP, t => s.sub(s.mul(s.load(scores.add((from + t) * block.width)), rest), max));
-            let p = math::exp2_bounded(s, x);
-            for p in p {
-                sum = s.add(sum, p);
+        while from < before + lines {
+            if from >= before && from + STEP <= before + lines {
+                let first = scores.add((from - before) * block.width);
+                let x = each!(max; STEP, t => s.sub(s.mul(s.load(first.add(t * block.width)), rest), max));
+                let p = math::exp2_bounded(s, x);
+                for p in p {
+                    sum = s.add(sum, p);
+                }
+                for (t, p) in p.chunks_exact(2).enumerate() {
+                    s.store(scores.add((to + t) * block.width), s.pair(p[0], p[1]));
+                }
+                (from, to) = (from + STEP, to + STEP / 2);
+                continue;
             }
-            for (t, p) in p.chunks_exact(2).enumerate() {
-                s.store(scores.add((to + t) * block.width), s.pair(p[0], p[1]));
-            }
-            (from, to) = (from + STEP, to + STEP / 2);
-        }
-        while from < lines {
             let mut p = [s.splat(0.0); 2];
-            for (t, p) in p.iter_mut().enumerate().take(lines - from) {
-                *p = s.apply::<Exp2Bounded>(s.sub(s.mul(s.load(scores.add((from + t) * block.width)), rest), max));
-                sum = s.add(sum, *p);
+            for (t, p) in p.iter_mut().enumerate() {
+                if from + t >= before && from + t < before + lines {
+                    let score = s.load(scores.add((from + t - before) * block.width));
+                    *p = s.apply::<Exp2Bounded>(s.sub(s.mul(score, rest), max));
+                    sum = s.add(sum, *p);
+                }
             }
             s.store(scores.add(to * block.width), s.pair(p[0], p[1]));
             (from, to) = (from + 2, to + 1);
@@ -296,11 +302,12 @@ fn steps<S: Bf16Dot>(block: &Block<'_, S>, segment: &Segment) -> [Range<usize>; 
     [0..first, first..steps]
 }
 
-#[inline(always)]
-fn multiply<S: Bf16Dot>(block: &Block<'_, S>, tiles: Tiles<Dot>) {
-    if block.level.has_tiles() {
-        block.level.dispatch_tiles(tiles);
+/// Not inlined: what the products take is in memory.
+#[inline(never)]
+fn multiply<S: Bf16Dot>(s: S, level: Level, product: Tiles<Dot>) {
+    if level.has_tiles() {
+        multiply_tiles(level, product);
     } else {
-        block.s.call_dot(tiles);
+        s.call_dot(product);
     }
 }

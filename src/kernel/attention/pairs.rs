@@ -4,6 +4,7 @@
 //! They stand in `fetched` from the block's first key on, line by line where registers multiply them, and dimension by dimension where
 //! tiles do.
 
+use core::mem::MaybeUninit;
 use core::ops::Range;
 
 use half::bf16;
@@ -14,9 +15,9 @@ use super::place::Segment;
 use crate::engine::div_rem;
 use crate::kernel::Strided;
 use crate::kernel::map::{load, registers, store};
-use crate::kernel::pack::transpose_block;
+use crate::kernel::pack::Block as Square;
 use crate::scratch::some;
-use crate::simd::{Bf16Dot, MAX_LANES};
+use crate::simd::{Bf16Dot, MAX_LANES, Simd};
 
 /// A row of values that is not there.
 const ZEROS: [bf16; MAX_LANES] = [bf16::ZERO; MAX_LANES];
@@ -63,68 +64,75 @@ fn row_for_tiles<S: Bf16Dot>(block: &Block<'_, S>) -> usize {
     block.keys.div_ceil(2).next_multiple_of(S::LANES)
 }
 
-/// Makes pairs of the values of these keys of a block.
+/// Makes pairs of the values of these keys of a block, a register of pairs of keys by one of dimensions at a time.
 ///
 /// # Safety
 /// See `Queries`; the operands are bf16.
 #[inline(always)]
 pub(super) unsafe fn take<S: Bf16Dot>(block: &Block<'_, S>, keys: &Range<usize>) {
-    // SAFETY: the same contract.
-    unsafe {
-        if block.level.has_tiles() {
-            turn_values(block, keys);
-        } else {
-            zip_values(block, keys);
-        }
-    }
-}
-
-/// Makes pairs of the values of these keys, a line for each pair of keys.
-#[inline(always)]
-unsafe fn zip_values<S: Bf16Dot>(block: &Block<'_, S>, keys: &Range<usize>) {
-    let (s, dv) = (block.s, block.head.heads.dv);
-    let first = first_of_block(block, keys.start);
-    for key in (keys.start - keys.start % 2..keys.end).step_by(2) {
-        let line = block.buffers.fetched.wrapping_add((key - first) / 2 * dv);
-        for (at, count) in registers::<S>(dv) {
-            // SAFETY: the values exist, and there is a line for each pair.
-            unsafe {
-                let pairs = pair_of_values(block, keys, key, [at, count]);
-                store(s, line.add(at), count, pairs);
-            }
-        }
-    }
-}
-
-/// Makes pairs of the values of these keys, a row for each dimension.
-#[inline(always)]
-unsafe fn turn_values<S: Bf16Dot>(block: &Block<'_, S>, keys: &Range<usize>) {
     let (s, dv, row) = (block.s, block.head.heads.dv, row_for_tiles(block));
     let first = first_of_block(block, keys.start);
-    let mut square = [0.0_f32; MAX_LANES * MAX_LANES];
-    // Whole registers of pairs, or what is written behind them would be another row's.
+    let end = (keys.end - first).div_ceil(2);
+    let mut square = [0.0; MAX_LANES * MAX_LANES];
+    // Whole registers of pairs, or what tiles have written behind them would be another row's.
     let start = (keys.start - first) / 2 / S::LANES * S::LANES;
-    for pair in (start..(keys.end - first).div_ceil(2)).step_by(S::LANES) {
+    for pair in (start..end).step_by(S::LANES) {
         for (at, count) in registers::<S>(dv) {
-            // SAFETY: the values exist, and there is room for whole registers of pairs.
+            // SAFETY: the values exist, and there is room for whole registers of pairs, or a line for each that has a key.
             unsafe {
-                let key = first + 2 * pair;
-                if key >= keys.start && key + 2 * S::LANES <= keys.end && count == S::LANES {
-                    // The usual case, without looking at each.
-                    let v = rows(block.head.v).at(block.head.ring.row(keys.start) + (key - keys.start), at);
-                    for i in 0..S::LANES {
-                        let pairs = s.load_zipped(v.at(2 * i, 0).ptr, v.at(2 * i + 1, 0).ptr);
-                        s.store(square.as_mut_ptr().add(i * S::LANES), pairs);
-                    }
+                zip(block, keys, first + 2 * pair, [at, count], &mut square);
+                if block.level.has_tiles() {
+                    turn(s, &square, count, (block.buffers.fetched.add(at * row + pair), row));
                 } else {
-                    for i in 0..S::LANES {
-                        let pairs = pair_of_values(block, keys, key + 2 * i, [at, count]);
-                        s.store(square.as_mut_ptr().add(i * S::LANES), pairs);
+                    for i in 0..(end - pair).min(S::LANES) {
+                        let line = block.buffers.fetched.add((pair + i) * dv + at);
+                        store(s, line, count, s.load(square.as_ptr().add(i * S::LANES)));
                     }
                 }
-                let to = block.buffers.fetched.add(at * row + pair);
-                transpose_block(s, square.as_ptr(), S::LANES, [S::LANES, count], to, row);
             }
+        }
+    }
+}
+
+/// A register of pairs from `key` on, each with `count` columns of their values from `at` on; 0 for keys that are not there.
+#[inline(always)]
+unsafe fn zip<S: Bf16Dot>(
+    block: &Block<'_, S>,
+    keys: &Range<usize>,
+    key: usize,
+    [at, count]: [usize; 2],
+    square: &mut Square,
+) {
+    let s = block.s;
+    let to = square.as_mut_ptr();
+    // SAFETY: the values exist.
+    unsafe {
+        if key >= keys.start && key + 2 * S::LANES <= keys.end && count == S::LANES {
+            // The usual case, without looking at each.
+            let v = rows(block.head.v).at(block.head.ring.row(keys.start) + (key - keys.start), at);
+            for i in 0..S::LANES {
+                s.store(to.add(i * S::LANES), s.load_zipped(v.at(2 * i, 0).ptr, v.at(2 * i + 1, 0).ptr));
+            }
+            return;
+        }
+        for i in 0..S::LANES {
+            s.store(to.add(i * S::LANES), pair_of_values(block, keys, key + 2 * i, [at, count]));
+        }
+    }
+}
+
+/// Turns a square: `count` of its columns become lines, a stride apart.
+#[inline(always)]
+pub(super) unsafe fn turn<S: Simd>(s: S, square: &Square, count: usize, (to, stride): (*mut f32, usize)) {
+    let mut lines = MaybeUninit::<Square>::uninit();
+    let lines = lines.as_mut_ptr().cast::<f32>();
+    let is_whole = count == S::LANES;
+    let (all, apart) = if is_whole { (to, stride) } else { (lines, S::LANES) };
+    // SAFETY: there is room for all lines in `lines`, and for `count` of them where they belong.
+    unsafe {
+        s.transpose(square.as_ptr(), S::LANES, all, apart);
+        for i in 0..if is_whole { 0 } else { count } {
+            s.store(to.add(i * stride), s.load(lines.add(i * S::LANES)));
         }
     }
 }

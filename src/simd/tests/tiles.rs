@@ -68,11 +68,7 @@ impl TileOp for Product {
         t.begin(TileShape { rows: self.rows, pairs: self.pairs });
         // SAFETY: the lengths are those of the shape.
         unsafe {
-            match self.registers {
-                3 => t.multiply::<3>(a, b, to, self.groups, self.add),
-                2 => t.multiply::<2>(a, b, to, self.groups, self.add),
-                _ => t.multiply::<1>(a, b, to, self.groups, self.add),
-            }
+            t.multiply([self.groups, self.registers], a, b, to, self.add);
         }
         t.end();
         c
