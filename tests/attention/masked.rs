@@ -66,6 +66,24 @@ fn assert_bits_without(clean: &Problem, spoiled: &Problem, key: usize) {
     });
 }
 
+/// So few queries that keys and values are read as they lie, also in parts: a value that is hidden from all of them changes no bit.
+#[test]
+fn few_queries_keep_every_bit_whatever_value_is_hidden() {
+    for dtype in DTYPES {
+        for (n_q, n_k) in [(1, 20), (2, 20), (5, 20), (1, 2500), (2, 2500)] {
+            let mut clean = Draw { types: [dtype; 3], ..Draw::plain(1, 7, 3) }.problem(Rows::One, [n_q, n_k]);
+            let (hidden, of_keys) = (n_k / 4 * 3, Layout { kept: [false, false, false, true], ..Layout::FULL });
+            clean.form.mask = Some(Broadcast::new([1, 1, n_q, n_k], of_keys, true, |[.., j]| j != hidden));
+            let mut spoiled = clean.clone();
+            spoil(&mut spoiled.v, hidden, f32::NAN);
+            every_level(|engine| {
+                let [before, after] = [&clean, &spoiled].map(|problem| problem.run(engine).bits());
+                assert_eq!(before, after, "{} {n_q} x {n_k} {dtype:?}", engine.level());
+            });
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(cases(300))]
 

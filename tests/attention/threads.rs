@@ -1,7 +1,7 @@
 //! What the bits of attention do not depend on: the number of threads, how a batch is split, the state of the scratch.
 
 use crate::common::attend::Problem;
-use crate::common::attend::draw::{draws, draws_in_turn, rows};
+use crate::common::attend::draw::{Draw, draws, draws_in_turn, rows};
 use crate::common::attend::form::{Form, Rows, Span};
 use crate::common::data::dimension;
 use crate::common::memory::Bytes;
@@ -136,4 +136,13 @@ fn the_scratch_does_not_depend_on_queries_keys_or_heads() {
         let fewer = Form { key_block: Some(1), ..small.clone() };
         assert!(bytes(&fewer) < bytes(&small), "{} {}", engine.level(), bytes(&fewer));
     });
+}
+
+/// The keys of few queries are divided among the threads; those of more queries beside them, in as few blocks, are not.
+#[test]
+fn threads_do_not_change_a_bit_of_more_queries_beside_few() {
+    for n_q in [3, 40] {
+        let rows = Rows::Offsets { queries: vec![0, 1, 1 + n_q], keys: vec![0, 2500, 5000] };
+        assert_same_with_every_pool(&Draw::plain(1, 16, 5).problem(rows, [1 + n_q, 5000]));
+    }
 }
