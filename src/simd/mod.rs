@@ -334,5 +334,6 @@ pub(crate) struct TileShape {
 #[derive(Clone, Copy)]
 pub(crate) struct Rows<P> {
     pub ptr: P,
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no other architecture here has tiles"))]
     pub stride: usize,
 }
