@@ -316,29 +316,27 @@ impl<K: Kind> Task<'_, K> {
         }
     }
 
-    /// What the tiles of one block bring nearer: the panels after it.
-    fn ahead(&self, pass: &Pass, next: usize, panels: usize) -> Ahead {
-        if self.level.is_small() {
-            // It cannot ask for anything.
-            return Ahead::none();
+    /// What the tiles of one block bring nearer: the panel after it.
+    fn ahead(&self, pass: &Pass, next: usize) -> Ahead {
+        let [rows, steps] = [pass.rows.len(), pass.steps.len()];
+        // Few rows read panels as fast as they come: that is what the hardware's prefetchers are for.
+        let few = rows <= few_rows(self.level.tile().0);
+        if self.level.is_small() || few || next >= self.panels.count() {
+            return Ahead::none(self.packed(pass, pass.chunk.start));
         }
-        let spread = [pass.rows.len().div_ceil(self.level.tile().0), pass.steps.len()];
-        let width = self.panels.columns(next).len();
+        let spread = [rows.div_ceil(self.level.tile().0), steps];
         match &self.b {
-            // Few rows read panels as fast as they come: that is what the hardware's prefetchers are for.
-            _ if next >= self.panels.count() || pass.rows.len() <= few_rows(self.level.tile().0) => Ahead::none(),
             Source::Plain(plain) if next >= pass.chunk.end => {
                 let (column, columns) = (self.panels.columns(next).start, self.panels.existing(next));
                 for_each_type!(plain.matrix(), view => {
                     let src = strided(view, plain.order()).at(column, pass.steps.start);
-                    let size = if src.col == 1 { [columns, pass.steps.len()] } else { [pass.steps.len(), columns] };
+                    let size = if src.col == 1 { [columns, steps] } else { [steps, columns] };
                     Ahead::new(src.ptr, size, src.row.max(src.col), spread)
                 })
             }
             _ => {
-                let len = self.packed(pass, next + 1).addr().wrapping_sub(self.packed(pass, next).addr());
-                let stride = len / size_of::<K::B>();
-                Ahead::new(self.packed(pass, next), [panels, pass.steps.len() * width], stride, spread)
+                let len = steps * self.panels.columns(next).len();
+                Ahead::new(self.packed(pass, next), [1, len], len, spread)
             }
         }
     }
@@ -358,7 +356,7 @@ impl<K: Kind> Task<'_, K> {
                 panels,
                 a,
                 b: Lines { ptr: b, step: first.len(), panel: next.addr().wrapping_sub(b.addr()) / size_of::<K::B>() },
-                ahead: self.ahead(pass, panel + panels, panels),
+                ahead: self.ahead(pass, panel + panels),
                 c,
                 add: pass.steps.start > 0,
                 kind: PhantomData,

@@ -5,7 +5,6 @@
 //! accumulators that never leave the registers. Every element of the result is one chain of multiply-adds in the order of
 //! `k`: its bits do not depend on the number of rows, nor on where in the tile the element lies.
 
-use core::hint::black_box;
 use core::marker::PhantomData;
 
 use half::bf16;
@@ -14,70 +13,64 @@ use crate::element::Load;
 use crate::kernel::{Strided, each};
 use crate::simd::{Bf16Dot, Simd};
 
-/// Steps of `k` between two visits to [`Ahead`], as powers of two: the first of them at which a visit asks for no more than [`FEW`]
-/// lines, or else the last. A visit is some thirty instructions: at every fourth step they are a seventh of a tile's, and slow it
-/// down on Intel's cores.
-const APART: [u32; 3] = [FAR, 3, NEAR];
-const FAR: u32 = 4;
-const NEAR: u32 = 2;
-/// A visit must leave room for what the tile itself waits for. More at once slowed 16 rows of f32 down; with half as many attention
-/// was slower.
-const FEW: usize = 8;
-/// Bytes of a cache line.
-const LINE: usize = 64;
-
-/// What will be needed soon: the tiles of one panel bring the next one nearer, a few cache lines at a time.
+/// What will be needed soon: the tiles of one panel bring the next one nearer, each step a little of it.
 ///
 /// Weights are used once in a forward pass, so they come from memory, and the hardware's own prefetchers start anew at each
-/// panel.
+/// panel. To ask at every step, for the same line several times, costs a load and an addition. To count lines and ask for a few
+/// at once costs tens of instructions, which take the ports of multiply-adds on Intel's cores.
 #[derive(Clone, Copy)]
 pub(crate) struct Ahead {
-    /// The next address, and the end of its row.
+    /// The next address, and bytes from one step's to the next's.
     next: usize,
-    end: usize,
-    /// Bytes of a row, and from the end of one to the start of the next.
-    row: usize,
+    by: usize,
+    /// Steps that are left of a row, and that it has: both even, for tiles that take two at a time.
+    left: usize,
+    steps: usize,
+    /// Bytes from where a row's steps end to the next row.
     gap: usize,
-    /// Cache lines at a visit.
-    lines: usize,
-    /// Steps between two visits, as a power of two.
-    apart: u32,
 }
 
 impl Ahead {
-    pub const fn none() -> Self {
-        Self { next: 0, end: 0, row: 0, gap: 0, lines: 0, apart: FAR }
+    /// Nothing but what is near: for addresses that do not exist the CPU would look anew each time.
+    pub fn none<E>(near: *const E) -> Self {
+        Self { next: near.addr(), by: 0, left: EVEN, steps: EVEN, gap: 0 }
     }
 
-    /// `rows` rows of `cols` elements, `stride` elements apart, spread over `tiles` tiles of `k` steps.
+    /// `rows` rows of `cols` elements, `stride` elements apart, spread over `tiles` tiles of `k` steps. A step that has more than a
+    /// cache line to ask for asks for the first: the CPU's own prefetchers follow such a stream.
     pub fn new<E>(ptr: *const E, [rows, cols]: [usize; 2], stride: usize, [tiles, k]: [usize; 2]) -> Self {
         let [row, stride] = [cols, stride].map(|len| len.saturating_mul(size_of::<E>()));
-        let lines = |apart: u32| (rows * row.div_ceil(LINE)).div_ceil((tiles * (k >> apart)).max(1));
-        let apart = APART.into_iter().find(|&apart| lines(apart) <= FEW).unwrap_or(NEAR);
-        let (next, gap) = (ptr.addr(), stride.saturating_sub(row));
-        Self { next, end: next.wrapping_add(row), row, gap, lines: lines(apart), apart }
+        let steps = (tiles * (k & EVEN) / rows.max(1)).max(2) & EVEN;
+        // In whole lines: the last step is to be in the last of them.
+        let by = (row.div_ceil(LINE) * LINE).div_ceil(steps);
+        Self { next: ptr.addr(), by, left: steps, steps, gap: stride.wrapping_sub(by.wrapping_mul(steps)) }
     }
 
-    /// One visit.
+    /// How many turns of so many steps are taken before the next row begins, at least 1 and at most `most`.
     #[inline(always)]
-    fn fetch<S: Simd>(&mut self, s: S) {
-        for _ in 0..self.lines {
-            s.prefetch(core::ptr::without_provenance(self.line()));
+    fn turns(&mut self, steps: usize, most: usize) -> usize {
+        if self.left == 0 {
+            self.left = self.steps;
+            self.next = self.next.wrapping_add(self.gap);
         }
+        let turns = (self.left / steps).min(most);
+        self.left -= turns * steps;
+        turns
     }
 
-    /// The address of the next line. Looked at one by one: a head's row may be shorter than what a visit asks for.
+    /// What a turn of so many steps asks for.
     #[inline(always)]
-    fn line(&mut self) -> usize {
+    fn line(&mut self, steps: usize) -> *const u8 {
         let line = self.next;
-        self.next = line.wrapping_add(LINE);
-        if self.next >= self.end {
-            self.next = self.end.wrapping_add(self.gap);
-            self.end = self.next.wrapping_add(self.row);
-        }
-        line
+        self.next = line.wrapping_add(self.by.wrapping_mul(steps));
+        core::ptr::without_provenance(line)
     }
 }
+
+/// All bits of an even number.
+const EVEN: usize = !1;
+/// Bytes of a cache line.
+const LINE: usize = 64;
 
 /// What a step of the tile makes of elements of A and lines of a panel.
 pub(crate) trait Terms<S: Simd> {
@@ -149,32 +142,25 @@ pub(crate) unsafe fn tiles_abreast<S: Simd, T: Terms<S>, const MR: usize, const 
     let Lines { ptr: mut b, step, panel } = b;
     let lines = T::STEPS * step;
     let mut a = a;
-    // Not to be unrolled: a compiler that sees several steps loads what the later ones need, runs out of registers, and
-    // keeps the sums in memory.
-    let turns = black_box((1 << ahead.apart) / T::STEPS);
-    let visits = if S::PREFETCH { k >> ahead.apart } else { 0 };
-    for _ in 0..visits {
-        ahead.fetch(s);
-        for _ in 0..turns {
+    let asks = S::PREFETCH && P == 1;
+    let mut whole = k / T::STEPS;
+    while whole > 0 {
+        let mut turns = if asks { ahead.turns(T::STEPS, whole) } else { whole };
+        whole -= turns;
+        // Counted down by hand: of a range, a compiler for Cortex-M4F makes an instruction more a turn.
+        while turns > 0 {
             for (j, acc) in acc.iter_mut().enumerate() {
                 // SAFETY: at least as many steps are left.
                 unsafe { T::step(s, acc, a, b.wrapping_add(j * panel), T::STEPS) };
             }
             (a, b) = (a.at(0, T::STEPS), b.wrapping_add(lines));
+            if asks {
+                s.prefetch(ahead.line(T::STEPS));
+            }
+            turns -= 1;
         }
     }
-    let left = k - (visits << ahead.apart);
-    // Counted down by hand: of a range, a compiler for Cortex-M4F makes an instruction more a turn.
-    let mut turns = left / T::STEPS;
-    while turns > 0 {
-        for (j, acc) in acc.iter_mut().enumerate() {
-            // SAFETY: at least as many steps are left.
-            unsafe { T::step(s, acc, a, b.wrapping_add(j * panel), T::STEPS) };
-        }
-        (a, b) = (a.at(0, T::STEPS), b.wrapping_add(lines));
-        turns -= 1;
-    }
-    let left = left % T::STEPS;
+    let left = k % T::STEPS;
     // Behind the loop: a condition inside it costs registers, and there are none left.
     if left > 0 {
         for (j, acc) in acc.iter_mut().enumerate() {
@@ -379,23 +365,45 @@ mod tests {
 
     const START: usize = 1 << 20;
 
-    /// Lines of `rows` rows of f32 that are not asked for while `tiles` tiles of `k` steps run.
-    fn missed([rows, cols]: [usize; 2], stride: usize, [tiles, k]: [usize; 2]) -> usize {
+    /// Lines of `rows` rows of f32 that are not asked for while `tiles` tiles of `k` steps run, `steps` at a time; `None` if there is
+    /// more than a line for each step.
+    fn missed([rows, cols]: [usize; 2], stride: usize, [tiles, k]: [usize; 2], steps: usize) -> Option<usize> {
         let mut ahead = Ahead::new(core::ptr::without_provenance::<f32>(START), [rows, cols], stride, [tiles, k]);
-        let asked = tiles * (k >> ahead.apart) * ahead.lines;
-        let asked: std::vec::Vec<_> = (0..asked).map(|_| ahead.line()).collect();
+        let mut asked = std::collections::BTreeSet::new();
+        for _ in 0..tiles {
+            let mut whole = k / steps;
+            while whole > 0 {
+                let turns = ahead.turns(steps, whole);
+                whole -= turns;
+                asked.extend((0..turns).map(|_| ahead.line(steps).addr() / LINE));
+            }
+        }
         let starts = (0..rows).map(|i| START + i * stride * size_of::<f32>());
         let lines = starts.flat_map(|start| (start..start + cols * size_of::<f32>()).step_by(LINE));
-        lines.filter(|line| !asked.contains(line)).count()
+        (ahead.by * steps <= LINE).then(|| lines.filter(|line| !asked.contains(&(line / LINE))).count())
     }
 
     #[test]
     fn every_line_is_asked_for_in_time_however_long_its_row() {
-        for cols in [16, 32, 48, 64, 96, 128, 4096] {
-            for (stride, spread) in
-                [(8192, [1, 16]), (8192, [2, 48]), (8192, [8, 64]), (8192, [18, 130]), (cols, [8, 64])]
-            {
-                assert_eq!(missed([64, cols], stride, spread), 0, "rows of {cols}, tiles and steps {spread:?}");
+        // Heads of keys, plain weights in rows and in columns, a panel; and products whose steps are odd or very few.
+        let shapes = [
+            ([64, 64], 512, [8, 64]),
+            ([64, 16], 128, [8, 16]),
+            ([64, 128], 128, [8, 128]),
+            ([48, 512], 4096, [18, 512]),
+            ([512, 48], 4096, [18, 512]),
+            ([1, 48 * 512], 48 * 512, [18, 512]),
+            ([1, 48 * 512], 48 * 512, [3, 512]),
+            ([64, 67], 256, [9, 67]),
+            ([7, 32], 32, [6, 13]),
+        ];
+        for (size, stride, spread) in shapes {
+            for steps in [1, 2] {
+                let missed = missed(size, stride, spread, steps);
+                assert!(
+                    missed == Some(0) || steps == 2 && missed.is_none(),
+                    "{size:?} by {spread:?}, {steps} at a time: {missed:?}"
+                );
             }
         }
     }

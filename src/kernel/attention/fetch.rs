@@ -15,7 +15,7 @@ impl<S: Simd> Block<'_, S> {
     #[inline(always)]
     pub fn ahead(&self, of: Operand, key: usize, size: [usize; 2], product: [usize; 2]) -> Ahead {
         if !S::PREFETCH || key >= self.sight.keys().end {
-            return Ahead::none();
+            return Ahead::none(self.buffers.scores);
         }
         let row = self.head.ring.row(key);
         for_each_operand!(of, rows => Ahead::new(rows.at(row, 0).ptr, size, rows.row, [product[0].div_ceil(S::MR), product[1]]))
