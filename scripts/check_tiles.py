@@ -9,7 +9,7 @@ puts some on the stack, and the results stay right at half the speed. So the mac
 innermost loop with at least 8 packed multiply-adds, most of them onto values carried from one turn to the next, that
 broadcasts elements of A. (Polynomials have multiply-adds too, but carry nothing.) In a tile there must be no call, no
 vector on the stack, no gather or scatter, and no scalar multiply-add. The full-size tile of NEON has at most a tenth
-more instructions than the multiply-adds, the loads and the conversions that its shape asks for.
+more instructions than the multiply-adds, the loads, the conversions and the prefetching that its shape asks for.
 
 Exit code 1: a tile is bad, and its disassembly is printed. 2: there is nothing to judge. Of each level named by
 --expect, the full-size tile of every storage type must be there: a check that finds nothing does not pass.
@@ -121,10 +121,12 @@ def tile_of(kernel, code):
 
 
 def ideal(tile):
-    """Instructions that the shape asks for: multiply-adds, loads of both sides, conversions of one."""
+    """Instructions that the shape asks for: multiply-adds, loads of both sides, conversions of one, and if lines are asked for ahead,
+    as many prefetches and an address."""
+    asked = sum(i.name.startswith("prf") for i in tile.code)
     lines = tile.fmas / tile.rows
     widened = tile.type != "f32" and tile.steps == tile.turns  # and not multiplied in pairs
-    return tile.fmas + tile.rows * tile.turns + lines * (2 if widened else 1)
+    return tile.fmas + tile.rows * tile.turns + lines * (2 if widened else 1) + (asked and asked + 1)
 
 
 # The verdict.

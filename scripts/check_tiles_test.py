@@ -109,6 +109,14 @@ class Neon(unittest.TestCase):
         self.assertRegex(out, r"f32 +8 x 12 +1 +1 +24 +0.42 +38 ")
         self.assertRegex(out, r"f16 +8 x 12 +1 +1 +24 +0.42 +41 ")
 
+    def test_prefetching_is_asked_for(self):
+        ahead = ["add x13, x13, x10", "prfm pldl2keep, [x13]", "prfm pldl2keep, [x13, #64]"]
+        code, out = self.judge(f32=neon_loop("f32", *ahead))
+        self.assertEqual(code, 0, out)
+        code, out = self.judge(f32=neon_loop("f32", *ahead, "mov x9, x9"))
+        self.assertEqual(code, 1, out)
+        self.assertIn("the f32 tile has 42 instructions, and its shape asks for 38\n", out)
+
     def test_pairs(self):
         code, out = self.judge(bf16=neon_loop("pairs"))
         self.assertEqual(code, 0, out)

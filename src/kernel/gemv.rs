@@ -103,7 +103,7 @@ impl<E: Load> Gemv<'_, E> {
         unsafe {
             for at in (0..whole).step_by(SUMS * S::LANES) {
                 if AHEAD > 0 {
-                    s.prefetch(rows[0].add(at).cast::<u8>().wrapping_add(AHEAD));
+                    s.prefetch::<AHEAD>(rows[0].add(at).cast());
                 }
                 for j in 0..SUMS {
                     let x = s.load(self.x.as_ptr().add(at + j * S::LANES));

@@ -78,7 +78,9 @@ impl Output {
         for i in 0..rows {
             for at in (0..columns).step_by(LINE) {
                 // Wrapping: rows that do not exist may be asked for.
-                s.prefetch(self.ptr.wrapping_add(i.wrapping_mul(self.stride).wrapping_add(at)).cast_const().cast());
+                s.prefetch::<0>(
+                    self.ptr.wrapping_add(i.wrapping_mul(self.stride).wrapping_add(at)).cast_const().cast(),
+                );
             }
         }
     }

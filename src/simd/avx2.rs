@@ -236,9 +236,9 @@ unsafe impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn prefetch(self, p: *const u8) {
+    fn prefetch<const BEHIND: usize>(self, p: *const u8) {
         // SAFETY: a hint; no address makes it fault.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(p.wrapping_add(BEHIND).cast()) }
     }
 }
 

@@ -222,8 +222,8 @@ unsafe impl<const BF16: bool> Simd for Avx512<BF16> {
     }
 
     #[inline(always)]
-    fn prefetch(self, p: *const u8) {
-        self.avx2().prefetch(p);
+    fn prefetch<const BEHIND: usize>(self, p: *const u8) {
+        self.avx2().prefetch::<BEHIND>(p);
     }
 }
 

@@ -230,8 +230,8 @@ pub(crate) unsafe trait Simd: Copy + Send + Sync + 'static {
         }
     }
 
-    /// Asks for the cache line of `p` to be brought in (to the second level). `p` may point anywhere.
-    fn prefetch(self, p: *const u8);
+    /// Asks for the cache line `BEHIND` bytes behind `p` to be brought in (to the second level). `p` may point anywhere.
+    fn prefetch<const BEHIND: usize>(self, p: *const u8);
 }
 
 /// An instruction set that multiplies pairs of bf16 and adds them to f32.

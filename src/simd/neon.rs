@@ -250,9 +250,11 @@ unsafe impl<const BF16: bool> Simd for Neon<BF16> {
     }
 
     #[inline(always)]
-    fn prefetch(self, p: *const u8) {
+    fn prefetch<const BEHIND: usize>(self, p: *const u8) {
         // SAFETY: a hint; no address makes it fault.
-        unsafe { asm!("prfm pldl2keep, [{p}]", p = in(reg) p, options(nostack, preserves_flags, readonly)) }
+        unsafe {
+            asm!("prfm pldl2keep, [{p}, #{behind}]", p = in(reg) p, behind = const BEHIND, options(nostack, preserves_flags, readonly));
+        }
     }
 }
 

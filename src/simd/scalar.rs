@@ -237,7 +237,7 @@ unsafe impl Simd for Scalar {
 
     /// Nothing: there is no portable way to ask.
     #[inline(always)]
-    fn prefetch(self, _: *const u8) {}
+    fn prefetch<const BEHIND: usize>(self, _: *const u8) {}
 }
 
 /// The first `n` elements of `get`, then zeros. Not inlined: it is rare, and needed in many places.

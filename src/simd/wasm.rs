@@ -221,7 +221,7 @@ unsafe impl Simd for Wasm128 {
 
     /// Nothing: there is no way to ask.
     #[inline(always)]
-    fn prefetch(self, _: *const u8) {}
+    fn prefetch<const BEHIND: usize>(self, _: *const u8) {}
 }
 
 /// Halves, one in each lane, to floats.

@@ -247,7 +247,7 @@ unsafe fn multiply_add<S: Simd, const R: usize>(
 #[inline(always)]
 fn prefetch<S: Simd, E>(s: S, p: *const E, count: usize) {
     for at in (0..count * size_of::<E>()).step_by(LINE) {
-        s.prefetch(p.cast::<u8>().wrapping_add(at));
+        s.prefetch::<0>(p.cast::<u8>().wrapping_add(at));
     }
 }
 

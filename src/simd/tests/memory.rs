@@ -174,7 +174,8 @@ every_level! {
     fn prefetch_takes_any_address<S>(s) {
         let value = 1_u8;
         for p in [&raw const value, core::ptr::null(), core::ptr::without_provenance(usize::MAX)] {
-            s.prefetch(p);
+            s.prefetch::<0>(p);
+            s.prefetch::<64>(p);
         }
     }
 }
