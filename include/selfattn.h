@@ -278,7 +278,7 @@ typedef struct selfattn_epilogue {
     int32_t reserved;
 } selfattn_epilogue;
 
-/* Bytes of scratch that selfattn_matmul needs for m rows of type a_dtype; at most some MB a thread, 0 for f32 by packed weights.
+/* Bytes of scratch that selfattn_matmul needs for m rows of type a_dtype; at most some MB a thread, 0 for f32 by packed f32.
  * The data of `weights` may be NULL. SELFATTN_ERROR_OVERFLOW, _ENUM. Thread-safe. */
 int32_t selfattn_matmul_scratch(const selfattn_engine *engine, size_t m, int32_t a_dtype, const selfattn_weights *weights,
                                 size_t *bytes, selfattn_error *error);

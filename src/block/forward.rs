@@ -59,13 +59,13 @@ struct Group<'a> {
 }
 
 impl Plan {
-    /// For `tokens` at a time; `None` on overflow. `plain` is whether any weights are as files have them, and not packed.
-    const fn new(config: &EncoderConfig, tokens: usize, plain: bool, level: Level, threads: usize) -> Option<Self> {
+    /// For `tokens` at a time; `None` on overflow. `packs` is whether any weights are packed or widened on the way.
+    const fn new(config: &EncoderConfig, tokens: usize, packs: bool, level: Level, threads: usize) -> Option<Self> {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let head = buffer_lens(level, [config.head_dim(); 2], default_keys(level), threads);
         let mut scratch = some!(scratch::checked_bytes(some!(head)));
         let linears = [(hidden, hidden), (inner, hidden), (hidden, inner)];
-        let types = Types { a: Dtype::F32, b: Dtype::F32, plain };
+        let types = Types { a: Dtype::F32, b: Dtype::F32, plain: packs };
         let mut rest = linears.as_slice();
         while let &[(n, k), ref others @ ..] = rest {
             let lens = scratch::for_threads(memory_lens(level, Size { m: tokens, k, n }, types), threads);
@@ -141,8 +141,9 @@ impl Encoder<'_, '_> {
     /// The plan for `tokens` tokens at once, and its bytes.
     fn plan(&self, engine: &Engine<'_>, tokens: usize) -> Result<(Plan, usize)> {
         let mut linears = self.layers.iter().flat_map(|layer| layer.linears());
-        let plain = linears.any(|linear| matches!(linear.weights, Weights::Plain(_)));
-        Plan::new(&self.config, tokens, plain, engine.level(), engine.threads())
+        let halves = |weights: &Weights<'_>| !engine.level().is_small() && weights.dtype() != Dtype::F32;
+        let packs = linears.any(|linear| matches!(linear.weights, Weights::Plain(_)) || halves(&linear.weights));
+        Plan::new(&self.config, tokens, packs, engine.level(), engine.threads())
             .and_then(|plan| plan.bytes().map(|bytes| (plan, bytes)))
             .ok_or(Error::Overflow { arg: "tokens" })
     }

@@ -31,10 +31,13 @@ use crate::kernel::tile::{Ahead, Dot, Lines, MultiplyAdd, MultiplyAddPairs};
 use crate::kernel::{Shared, Strided, tiles};
 use crate::scratch::some;
 use crate::simd::Level;
-use crate::view::{MatMut, Matrix, for_each_type};
+use crate::view::{MatMut, MatRef, Matrix, for_each_type};
 
 /// Columns of plain weights packed at a time, where several blocks of rows pass over them.
 const NC: usize = 192;
+
+/// Tiles of rows that widen packed halves by themselves, at most.
+const WIDENED: usize = 4;
 
 /// Panels a task takes at least: less work than this costs more to hand out than to do.
 const GRAIN: usize = 2;
@@ -64,12 +67,19 @@ impl Types {
     const fn blocking(self, level: Level) -> Blocking {
         if self.dot(level) { Blocking::of_dots(level) } else { Blocking::OF_REGISTERS }
     }
+
+    /// Whether packed halves are widened once for all `m` rows, and not by each tile: few tiles have less to do.
+    const fn widens(self, level: Level, m: usize) -> bool {
+        let in_tiles =
+            level.is_small() || matches!(self.b, Dtype::F32) || level.has_bf16_dot() && matches!(self.b, Dtype::Bf16);
+        !self.plain && !in_tiles && m > WIDENED * level.tile().0
+    }
 }
 
-/// Floats of memory for one task: widened rows of A, and panels of plain weights; `None` on overflow.
+/// Floats of memory for one task: widened rows of A, and panels that are packed or widened; `None` on overflow.
 pub(crate) const fn memory_lens(level: Level, size: Size, types: Types) -> Option<[usize; 2]> {
     let blocking = types.blocking(level);
-    let panels = if types.plain { chunk(level, blocking, size.m) } else { 0 };
+    let panels = if types.plain || types.widens(level, size.m) { chunk(level, blocking, size.m) } else { 0 };
     let steps = min(size.k, blocking.steps);
     let widens = !matches!(types.a, Dtype::F32) && !types.dot(level);
     let widened = if widens { some!(min(size.m, blocking.rows).checked_mul(steps)) } else { 0 };
@@ -83,7 +93,7 @@ const fn min(a: usize, b: usize) -> usize {
     if a < b { a } else { b }
 }
 
-/// Panels of plain weights that are packed at a time: what one block of rows passes over once is used at once, else it should
+/// Panels that are packed or widened at a time: what one block of rows passes over once is used at once, else it should
 /// serve all blocks of rows.
 const fn chunk(level: Level, blocking: Blocking, m: usize) -> usize {
     if m > blocking.rows { NC.div_ceil(level.tile().1) } else { 1 }
@@ -133,7 +143,14 @@ pub(crate) type ByPacked = fn(Product<'_, '_, '_>, Matrix<'_>, Packed<'_>);
 /// [`ByPacked`] of weights of every type.
 pub(crate) fn by_packed(product: Product<'_, '_, '_>, a: Matrix<'_>, b: Packed<'_>) {
     let level = product.engine.level();
+    let types = Types { a: a.dtype(), b: b.dtype(), plain: false };
     match (a, b) {
+        (a, Packed::F16(panels)) if types.widens(level, product.size.m) => {
+            product.widened(a, MatRef::from_row(panels).into())
+        }
+        (a, Packed::Bf16(panels)) if types.widens(level, product.size.m) => {
+            product.widened(a, MatRef::from_row(panels).into())
+        }
         (Matrix::Bf16(rows), Packed::Bf16(panels)) if level.has_bf16_dot() => {
             product.run::<Dot>(Lhs::InPlace(Strided::from_rows(&rows)), Source::Packed(panels));
         }
@@ -157,6 +174,11 @@ pub(crate) struct Product<'e, 'p, 'm> {
 }
 
 impl Product<'_, '_, '_> {
+    /// By packed halves that are widened for all rows.
+    fn widened(self, a: Matrix<'_>, panels: Matrix<'_>) {
+        self.run::<MultiplyAdd<f32>>(Lhs::new(a), Source::Halves(panels));
+    }
+
     fn run<K: Kind>(self, a: Lhs<'_, K::A>, b: Source<'_, K::B>) {
         let Self { engine, size, c, memory, lens } = self;
         let (level, panels) = (engine.level(), Panels::new(engine.level(), size.n));
@@ -188,11 +210,12 @@ impl<'a> Lhs<'a, f32> {
     }
 }
 
-/// B in panels, or as files have it.
+/// B in panels, or as files have it, or in panels of halves, a single row of them.
 #[derive(Clone, Copy)]
 enum Source<'a, B> {
     Packed(&'a [B]),
     Plain(Plain<'a>),
+    Halves(Matrix<'a>),
 }
 
 /// What one task works on, and its memory.
@@ -205,7 +228,7 @@ struct Task<'a, K: Kind> {
     panels: Panels,
     /// For a block of A, widened.
     rows: *mut f32,
-    /// For a chunk of plain weights, packed.
+    /// For a chunk of weights that are packed or widened.
     lines: *mut K::B,
 }
 
@@ -222,7 +245,7 @@ impl<K: Kind> Task<'_, K> {
         let Size { m, k, .. } = self.size;
         let at_a_time = K::blocking(self.level);
         let in_chunk = match self.b {
-            Source::Plain(_) => chunk(self.level, at_a_time, m),
+            Source::Plain(_) | Source::Halves(_) => chunk(self.level, at_a_time, m),
             Source::Packed(_) => panels.len(),
         };
         let chunks = || panels.clone().step_by(in_chunk.max(1)).map(|first| first..panels.end.min(first + in_chunk));
@@ -251,18 +274,24 @@ impl<K: Kind> Task<'_, K> {
         }
     }
 
-    /// Packs a chunk of plain weights, panel after panel.
+    /// Packs or widens a chunk of weights, panel after panel.
     fn pack(&self, pass: &Pass) {
-        let Source::Plain(plain) = &self.b else { return };
         for panel in pass.chunk.clone() {
             let columns = self.panels.columns(panel);
-            let part = Part {
-                start: [columns.start, pass.steps.start],
-                columns: self.panels.existing(panel),
-                steps: pass.steps.len(),
-                width: columns.len(),
-            };
-            K::pack(self.level, plain, &part, self.packed(pass, panel).cast_mut());
+            let (steps, to) = (pass.steps.len(), self.packed(pass, panel).cast_mut());
+            match &self.b {
+                Source::Packed(_) => return,
+                Source::Plain(plain) => {
+                    let start = [columns.start, pass.steps.start];
+                    let part = Part { start, columns: self.panels.existing(panel), steps, width: columns.len() };
+                    K::pack(self.level, plain, &part, to);
+                }
+                Source::Halves(matrix) => {
+                    // SAFETY: the memory has room for the steps of a chunk. Halves are widened for kinds of f32 only.
+                    let out = unsafe { core::slice::from_raw_parts_mut(to.cast(), steps * columns.len()) };
+                    self.level.dispatch(Widen { matrix, row: 0, from: self.start(pass, panel), add: false, out });
+                }
+            }
         }
     }
 
@@ -302,18 +331,23 @@ impl<K: Kind> Task<'_, K> {
 
     /// Where a panel's lines for these steps are.
     fn packed(&self, pass: &Pass, panel: usize) -> *const K::B {
-        let columns = self.panels.columns(panel);
-        let lines_of = |steps: usize| lines::<K::B>(self.level, steps).unwrap_or_default();
         match self.b {
-            Source::Packed(panels) => {
-                let offset = columns.start * lines_of(self.size.k) + pass.steps.start * columns.len();
-                panels.as_ptr().wrapping_add(offset)
-            }
-            Source::Plain(_) => {
-                let origin = self.panels.columns(pass.chunk.start).start;
-                self.lines.wrapping_add((columns.start - origin) * lines_of(pass.steps.len()))
+            Source::Packed(panels) => panels.as_ptr().wrapping_add(self.start(pass, panel)),
+            Source::Plain(_) | Source::Halves(_) => {
+                let [start, origin] = [panel, pass.chunk.start].map(|panel| self.panels.columns(panel).start);
+                self.lines.wrapping_add((start - origin) * self.lines_of(pass.steps.len()))
             }
         }
+    }
+
+    /// Where they start among packed weights.
+    fn start(&self, pass: &Pass, panel: usize) -> usize {
+        let columns = self.panels.columns(panel);
+        columns.start * self.lines_of(self.size.k) + pass.steps.start * columns.len()
+    }
+
+    fn lines_of(&self, steps: usize) -> usize {
+        lines::<K::B>(self.level, steps).unwrap_or_default()
     }
 
     /// What the tiles of one block bring nearer: the panel after it.
@@ -334,10 +368,11 @@ impl<K: Kind> Task<'_, K> {
                     Ahead::new(src.ptr, size, src.row.max(src.col), spread)
                 })
             }
-            _ => {
-                let len = steps * self.panels.columns(next).len();
-                Ahead::new(self.packed(pass, next), [1, len], len, spread)
+            Source::Halves(panels) if next >= pass.chunk.end => {
+                let size = [1, steps * self.panels.columns(next).len()];
+                for_each_type!(panels, view => Ahead::new(view.as_ptr().wrapping_add(self.start(pass, next)), size, 0, spread))
             }
+            _ => Ahead::new(self.packed(pass, next), [1, steps * self.panels.columns(next).len()], 0, spread),
         }
     }
 

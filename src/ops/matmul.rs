@@ -16,7 +16,8 @@ use crate::view::{MatMut, Matrix};
 
 impl Engine<'_> {
     /// Bytes of scratch that [`Engine::matmul`] needs for `m` rows of type `a` and these weights: for each thread at most
-    /// 1.2 MB to widen f16 or bf16 rows and 1.6 MB to pack plain weights, less for small sizes; 0 for f32 by packed weights.
+    /// 1.2 MB to widen f16 or bf16 rows and 1.6 MB to pack plain weights or to widen packed ones, less for small sizes; 0 for
+    /// f32 by packed weights of f32.
     ///
     /// # Errors
     /// [`Error::Overflow`] if that does not fit in `usize`.
@@ -114,7 +115,7 @@ fn gemv_of(weights: &Plain<'_>) -> Work {
 
 impl Weights<'_> {
     /// [`Engine::matmul_scratch`] at compile time: of `m` rows of f32 by plain weights of `n` outputs and `k` inputs, on one
-    /// thread. Packed weights need none. `usize::MAX` if it does not fit in `usize`: no array is as long.
+    /// thread. Packed weights of f32 need none. `usize::MAX` if it does not fit in `usize`: no array is as long.
     ///
     /// ```
     /// use selfattn::{Level, Weights};
