@@ -40,9 +40,9 @@ fn every_level_has_its_number_and_its_name() {
     assert_eq!(name(best), Some(Level::detect().name()));
     assert_eq!(name(current), Some(Level::current().name()));
     assert_eq!(name(0), name(current));
-    assert_eq!(name(5), None);
+    assert_eq!(name(6), None);
     // SAFETY: a number.
-    assert_eq!(unsafe { capi::level_is_available(5) }, 0);
+    assert_eq!(unsafe { capi::level_is_available(6) }, 0);
 }
 
 #[test]
