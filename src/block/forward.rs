@@ -14,7 +14,6 @@ use crate::kernel::matmul::{Size, Types, memory_lens};
 use crate::ops::attention::{Attention, Sequences};
 use crate::ops::rows::check_ids;
 use crate::ops::same;
-use crate::ops::weights::Weights;
 use crate::profile::Work;
 use crate::scratch::{self, some};
 use crate::simd::Level;
@@ -59,7 +58,8 @@ struct Group<'a> {
 }
 
 impl Plan {
-    /// For `tokens` at a time; `None` on overflow. `packs` is whether any weights are packed or widened on the way.
+    /// For `tokens` at a time; `None` on overflow. `packs` is whether any weights are packed or widened on the way:
+    /// then memory is that for plain ones, which is no less.
     const fn new(config: &EncoderConfig, tokens: usize, packs: bool, level: Level, threads: usize) -> Option<Self> {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let head = buffer_lens(level, [config.head_dim(); 2], default_keys(level), threads);
@@ -141,8 +141,7 @@ impl Encoder<'_, '_> {
     /// The plan for `tokens` tokens at once, and its bytes.
     fn plan(&self, engine: &Engine<'_>, tokens: usize) -> Result<(Plan, usize)> {
         let mut linears = self.layers.iter().flat_map(|layer| layer.linears());
-        let halves = |weights: &Weights<'_>| !engine.level().is_small() && weights.dtype() != Dtype::F32;
-        let packs = linears.any(|linear| matches!(linear.weights, Weights::Plain(_)) || halves(&linear.weights));
+        let packs = linears.any(|linear| linear.weights.types(Dtype::F32).packs(engine.level()));
         Plan::new(&self.config, tokens, packs, engine.level(), engine.threads())
             .and_then(|plan| plan.bytes().map(|bytes| (plan, bytes)))
             .ok_or(Error::Overflow { arg: "tokens" })

@@ -68,18 +68,22 @@ impl Types {
         if self.dot(level) { Blocking::of_dots(level) } else { Blocking::OF_REGISTERS }
     }
 
-    /// Whether packed halves are widened once for all `m` rows, and not by each tile: few tiles have less to do.
-    const fn widens(self, level: Level, m: usize) -> bool {
-        let in_tiles =
-            level.is_small() || matches!(self.b, Dtype::F32) || level.has_bf16_dot() && matches!(self.b, Dtype::Bf16);
-        !self.plain && !in_tiles && m > WIDENED * level.tile().0
+    /// Whether weights are packed or widened on the way, at least for many rows.
+    pub const fn packs(self, level: Level) -> bool {
+        let in_pairs = level.has_bf16_dot() && matches!(self.b, Dtype::Bf16);
+        self.plain || !level.is_small() && !in_pairs && !matches!(self.b, Dtype::F32)
+    }
+
+    /// Whether they are for `m` rows. Few tiles have less to do if each widens packed halves by itself.
+    const fn packs_for(self, level: Level, m: usize) -> bool {
+        self.plain || self.packs(level) && m > WIDENED * level.tile().0
     }
 }
 
 /// Floats of memory for one task: widened rows of A, and panels that are packed or widened; `None` on overflow.
 pub(crate) const fn memory_lens(level: Level, size: Size, types: Types) -> Option<[usize; 2]> {
     let blocking = types.blocking(level);
-    let panels = if types.plain || types.widens(level, size.m) { chunk(level, blocking, size.m) } else { 0 };
+    let panels = if types.packs_for(level, size.m) { chunk(level, blocking, size.m) } else { 0 };
     let steps = min(size.k, blocking.steps);
     let widens = !matches!(types.a, Dtype::F32) && !types.dot(level);
     let widened = if widens { some!(min(size.m, blocking.rows).checked_mul(steps)) } else { 0 };
@@ -145,10 +149,10 @@ pub(crate) fn by_packed(product: Product<'_, '_, '_>, a: Matrix<'_>, b: Packed<'
     let level = product.engine.level();
     let types = Types { a: a.dtype(), b: b.dtype(), plain: false };
     match (a, b) {
-        (a, Packed::F16(panels)) if types.widens(level, product.size.m) => {
+        (a, Packed::F16(panels)) if types.packs_for(level, product.size.m) => {
             product.widened(a, MatRef::from_row(panels).into())
         }
-        (a, Packed::Bf16(panels)) if types.widens(level, product.size.m) => {
+        (a, Packed::Bf16(panels)) if types.packs_for(level, product.size.m) => {
             product.widened(a, MatRef::from_row(panels).into())
         }
         (Matrix::Bf16(rows), Packed::Bf16(panels)) if level.has_bf16_dot() => {

@@ -17,7 +17,7 @@ use crate::simd::{Bf16Dot, Simd};
 ///
 /// Weights are used once in a forward pass, so they come from memory, and the hardware's own prefetchers start anew at each
 /// panel. To ask at every step, for most lines several times, costs two loads and an addition. To count lines and ask for a few
-/// at once costs tens of instructions, which take the ports of multiply-adds on Intel's cores.
+/// at once costs tens of instructions, which slow Intel's cores down even where all lines are near.
 #[derive(Clone, Copy)]
 pub(crate) struct Ahead {
     /// The last address, and bytes from one step's to the next's.

@@ -27,8 +27,7 @@ impl Engine<'_> {
 
     fn memory_lens(&self, m: usize, a: Dtype, weights: &Weights<'_>) -> Result<[usize; 2]> {
         let size = Size { m, k: weights.k(), n: weights.n() };
-        let types = Types { a, b: weights.dtype(), plain: matches!(weights, Weights::Plain(_)) };
-        self.product_lens(size, types)
+        self.product_lens(size, weights.types(a))
     }
 
     /// The lengths of the buffers for a product of this form.
@@ -114,6 +113,11 @@ fn gemv_of(weights: &Plain<'_>) -> Work {
 }
 
 impl Weights<'_> {
+    /// Of a product with rows of type `a`.
+    pub(crate) fn types(&self, a: Dtype) -> Types {
+        Types { a, b: self.dtype(), plain: matches!(self, Self::Plain(_)) }
+    }
+
     /// [`Engine::matmul_scratch`] at compile time: of `m` rows of f32 by plain weights of `n` outputs and `k` inputs, on one
     /// thread. Packed weights of f32 need none. `usize::MAX` if it does not fit in `usize`: no array is as long.
     ///
