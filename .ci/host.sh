@@ -64,10 +64,10 @@ python3 -B scripts/check_tiles.py --expect avx2,avx512 "$work/core-only/target/r
 
 for features in "${feature_sets[@]}"; do
     step "Clippy: --no-default-features --features '$features'"
-    # The tests with nothing, with std (below, as the default), with the command line, and with all; between these only what is
+    # The tests with nothing, with std (below, as the default), and with all; between these only what is
     # built for users. Two dozen test programs for every feature took as long as all tests.
     case $features in
-        "" | cli) targets=(--all-targets) ;;
+        "") targets=(--all-targets) ;;
         *) targets=(--lib --bins) ;;
     esac
     cargo clippy --locked "${targets[@]}" --no-default-features --features "$features" -- -D warnings
