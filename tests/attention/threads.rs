@@ -6,7 +6,7 @@ use crate::common::attend::form::{Form, Rows, Span};
 use crate::common::data::dimension;
 use crate::common::memory::Bytes;
 use crate::common::pools::every_pool;
-use crate::common::stored::Stored;
+use crate::common::stored::{DTYPES, Stored};
 use crate::common::{cases, every_level};
 use proptest::prelude::*;
 
@@ -138,11 +138,15 @@ fn the_scratch_does_not_depend_on_queries_keys_or_heads() {
     });
 }
 
-/// The keys of few queries are divided among the threads; those of more queries beside them, in as few blocks, are not.
+/// The keys of few queries are divided among the threads; those of more queries beside them, in as few blocks, are not. Where few
+/// stand behind many, a thread has several parts of their keys while another widens, or has a second block where it would.
 #[test]
 fn threads_do_not_change_a_bit_of_more_queries_beside_few() {
-    for n_q in [3, 40] {
-        let rows = Rows::Offsets { queries: vec![0, 1, 1 + n_q], keys: vec![0, 2500, 5000] };
-        assert_same_with_every_pool(&Draw::plain(1, 16, 5).problem(rows, [1 + n_q, 5000]));
+    for (dtype, n_q) in DTYPES.iter().flat_map(|dtype| [3, 40, 100].map(|n_q| (*dtype, n_q))) {
+        for first in [1, n_q] {
+            let rows = Rows::Offsets { queries: vec![0, first, 1 + n_q], keys: vec![0, 2500, 5000] };
+            let draw = Draw { types: [dtype; 3], ..Draw::plain(1, 16, 5) };
+            assert_same_with_every_pool(&draw.problem(rows, [1 + n_q, 5000]));
+        }
     }
 }

@@ -13,6 +13,9 @@ const GUARD: u32 = 0x7FC5_A5A5;
 /// Guard elements after the last row.
 const AFTER: usize = 19;
 
+/// Guarded bytes behind [`Bytes`]: more than a partial result of attention takes.
+const BEHIND: usize = 4096;
+
 /// As many numbers are still readable in a failure's message.
 const FEW: usize = 16;
 
@@ -125,7 +128,8 @@ macro_rules! as_matrix {
 }
 as_matrix!(f32 => F32, f16 => F16, bf16 => Bf16);
 
-/// Bytes that start a given distance after a 64-byte boundary, all 0xFF: four of them are a NaN.
+/// Bytes that start a given distance after a 64-byte boundary, all 0xFF: four of them are a NaN. When they go, those around them
+/// must still be so.
 pub struct Bytes {
     memory: Vec<u8>,
     range: Range<usize>,
@@ -133,7 +137,7 @@ pub struct Bytes {
 
 impl Bytes {
     pub fn new(len: usize, misalignment: usize) -> Self {
-        let memory = vec![0xFF_u8; len + misalignment + 64];
+        let memory = vec![0xFF_u8; len + misalignment + 64 + BEHIND];
         let start = memory.as_ptr().align_offset(64) + misalignment;
         Self { memory, range: start..start + len }
     }
@@ -143,6 +147,18 @@ impl Bytes {
         let mut copy = Self::new(bytes.len(), 0);
         copy.copy_from_slice(bytes);
         copy
+    }
+}
+
+impl Drop for Bytes {
+    fn drop(&mut self) {
+        let Range { start, end } = self.range;
+        let mut around = self.memory[..start].iter().chain(&self.memory[end..]);
+        assert!(
+            std::thread::panicking() || around.all(|&byte| byte == 0xFF),
+            "written outside of {} bytes",
+            end - start
+        );
     }
 }
 
