@@ -164,9 +164,10 @@ python3 -B scripts/check_tiles.py --expect avx2,avx512 "$selfattn" $benches
 
 step "Products and attention beside other libraries: every contestant's result is checked"
 peers=(--locked --manifest-path benches/peers/Cargo.toml --target-dir "$work/peers")
-cargo clippy "${peers[@]}" -- -D warnings
-# Without the crate that takes longer to build than all others together, and as fast to build as can be: nothing is timed here.
-CARGO_PROFILE_RELEASE_OPT_LEVEL=0 cargo build "${peers[@]}" --release --no-default-features
+# Linted as it is built, without the crate that takes longer to build than all others together, and as fast to build as can be:
+# nothing is timed here.
+CARGO_PROFILE_RELEASE_OPT_LEVEL=0 RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-Dwarnings \
+    cargo build "${peers[@]}" --release --no-default-features
 "$work/peers/release/peers" matmul --filter 128x64x128 --seconds 0.2
 "$work/peers/release/peers" attention --filter 8x128x64 --seconds 0.2
 "$work/peers/release/peers" decode --filter 32x8x4096x128 --seconds 0.02
