@@ -73,17 +73,16 @@ get_rust() {
 }
 
 # The standard library, or core and alloc alone where there is no system. It prints no backtraces: what reads debugging information
-# for them takes a sixth of the time. Where there is a system, tests run, and what of it is not compiled with them is not optimised: that
-# takes most of the time. RUSTC_BOOTSTRAP is set here and nowhere else: what is built with the toolchain is plain
+# for them takes a sixth of the time. RUSTC_BOOTSTRAP is set here and nowhere else: what is built with the toolchain is plain
 # stable Rust.
 build_std() {
-    local target=$1 crates features= opt_level=0 to=$rust/lib/rustlib/$1/lib seed=$home/seed
+    local target=$1 crates features= to=$rust/lib/rustlib/$1/lib seed=$home/seed
     [ -d "$to" ] && return
     echo "==> The standard library for $target"
     case $target in
         *-linux-*) crates=std,panic_abort,panic_unwind,test features=panic-unwind ;;
         wasm32-*) crates=std,panic_abort,test ;;
-        *) crates=core,alloc features=compiler-builtins-mem opt_level=3 ;;
+        *) crates=core,alloc features=compiler-builtins-mem ;;
     esac
     mkdir -p "$seed/src"
     printf '[package]\nname = "seed"\nedition = "2024"\n[workspace]\n' >"$seed/Cargo.toml"
@@ -92,7 +91,6 @@ build_std() {
         cd "$seed"
         unset CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_TARGET
         RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Cembed-bitcode=yes cargo "+$name" build --quiet --release --target "$target" \
-            --config profile.release.opt-level="$opt_level" --config profile.release.package.compiler_builtins.opt-level=3 \
             -Zbuild-std="$crates" -Zbuild-std-features="$features" --target-dir "$seed/target"
     )
     mkdir -p "$to.part"
