@@ -64,8 +64,8 @@ python3 -B scripts/check_tiles.py --expect avx2,avx512 "$work/core-only/target/r
 
 for features in "${feature_sets[@]}"; do
     step "Clippy: --no-default-features --features '$features'"
-    # The tests with nothing, with std (below, as the default), and with all; between these only what is
-    # built for users. Two dozen test programs for every feature took as long as all tests.
+    # The tests with nothing, with std (below, as the default), and with all; between these only what is built for users: two dozen
+    # test programs for each feature take longer than to run them.
     case $features in
         "") targets=(--all-targets) ;;
         *) targets=(--lib --bins) ;;
