@@ -64,13 +64,7 @@ python3 -B scripts/check_tiles.py --expect avx2,avx512 "$work/core-only/target/r
 
 for features in "${feature_sets[@]}"; do
     step "Clippy: --no-default-features --features '$features'"
-    # The tests with nothing, with std (below, as the default), and with all; between these only what is built for users: two dozen
-    # test programs for each feature take longer than to run them.
-    case $features in
-        "") targets=(--all-targets) ;;
-        *) targets=(--lib --bins) ;;
-    esac
-    cargo clippy --locked "${targets[@]}" --no-default-features --features "$features" -- -D warnings
+    cargo clippy --locked --all-targets --no-default-features --features "$features" -- -D warnings
 done
 step "Clippy: default features"
 cargo clippy --locked --all-targets -- -D warnings
@@ -164,10 +158,8 @@ python3 -B scripts/check_tiles.py --expect avx2,avx512 "$selfattn" $benches
 
 step "Products and attention beside other libraries: every contestant's result is checked"
 peers=(--locked --manifest-path benches/peers/Cargo.toml --target-dir "$work/peers")
-# Linted as it is built, without the crate that takes longer to build than all others together, and as fast to build as can be:
-# nothing is timed here.
-CARGO_PROFILE_RELEASE_OPT_LEVEL=0 RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-Dwarnings \
-    cargo build "${peers[@]}" --release --no-default-features
+# Linted as it is built, not once more for that; and as fast to build as can be: nothing is timed here.
+CARGO_PROFILE_RELEASE_OPT_LEVEL=0 RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-Dwarnings cargo build "${peers[@]}" --release
 "$work/peers/release/peers" matmul --filter 128x64x128 --seconds 0.2
 "$work/peers/release/peers" attention --filter 8x128x64 --seconds 0.2
 "$work/peers/release/peers" decode --filter 32x8x4096x128 --seconds 0.02

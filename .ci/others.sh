@@ -43,7 +43,7 @@ targets=(aarch64-unknown-linux-gnu wasm32-wasip1 i686-unknown-linux-gnu s390x-un
 step "A toolchain for other CPUs: ${targets[*]}"
 scripts/get_targets.sh "${targets[@]}"
 step "Clippy: aarch64-unknown-linux-gnu"
-cargo "+$TOOLCHAIN" clippy --locked --target aarch64-unknown-linux-gnu --lib --no-default-features --features std -- -D warnings
+cargo "+$TOOLCHAIN" clippy --locked --target aarch64-unknown-linux-gnu --all-targets --no-default-features --features std -- -D warnings
 for target in "${targets[@]}"; do
     step "Tests on $target"
     readme_has "scripts/test_targets.sh $target"

@@ -8,8 +8,7 @@
 # those below are named to cargo as ever, by CARGO_TARGET_<TARGET>_LINKER and CARGO_TARGET_<TARGET>_RUNNER.
 #
 #   TOOLCHAIN        of rustup, such as selfattn-targets; none for the one that `cargo` is
-#   PROPTEST_CASES   for each property, by default 32, and few of the sizes of products: an emulator takes ten to a hundred times as
-#                    long as the CPU
+#   PROPTEST_CASES   for each property, by default 32: an emulator takes ten to a hundred times as long as the CPU
 #   SELFATTN_LONG    1 for what takes an emulator many minutes, too
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -98,9 +97,8 @@ test_target() {
 operations=(--lib --test matmul --test gemv --test attention --test softmax --test norm --test rows --test activation)
 models=(--test encoder --test weights)
 # Minutes for an emulator: every limit at which products are divided, in every type, and every tail of them between closed
-# pages; several pools; the weights of more keys than any model has; the model in every form.
+# pages; several pools; the model in every form.
 skipped=(--skip sums_of_integers_are_exact --skip threads_do_not_change_a_bit --skip products::products_stay_inside)
-skipped+=(--skip uniform_weights_of_very_many_keys)
 model_tests=(sentence_vectors)
 # Attention in every precision and by several pools: on one emulated CPU, not on all.
 shorter=(--skip precision:: --skip threads::)

@@ -49,12 +49,6 @@ pub fn cases(cases: u32) -> Config {
     Config { cases, failure_persistence: None, max_shrink_iters: 2000, ..default }
 }
 
-/// The sizes that a test goes through: all of them, or every third where `PROPTEST_CASES` asks for few cases, as under an emulator.
-pub fn some_of<T>(sizes: &[T]) -> impl Iterator<Item = &T> {
-    let few = cases(256).cases < 64;
-    sizes.iter().step_by(if few { 3 } else { 1 })
-}
-
 /// The bits of floats: equality that tells -0 from 0 and a NaN from nothing.
 pub fn bits(x: &[f32]) -> Vec<u32> {
     x.iter().map(|x| x.to_bits()).collect()
