@@ -150,3 +150,12 @@ fn threads_do_not_change_a_bit_of_more_queries_beside_few() {
         }
     }
 }
+
+/// As many parts of the keys as there can be, to the end of the scratch.
+#[test]
+fn threads_do_not_change_a_bit_of_keys_in_all_their_parts() {
+    for dtype in DTYPES {
+        let draw = Draw { types: [dtype; 3], ..Draw::plain(1, 16, 5) };
+        assert_same_with_every_pool(&draw.problem(Rows::One, [1, 9000]));
+    }
+}
