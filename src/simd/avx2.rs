@@ -104,19 +104,6 @@ unsafe impl Simd for Avx2 {
     /// In two steps, see [`exponent`](super::exponent).
     #[inline(always)]
     fn scale2(self, a: __m256, n: __m256) -> __m256 {
-        let half = self.fma(n, self.splat(0.5), self.splat(TO_INTEGER + BIAS));
-        let whole = self.add(n, self.splat(TO_INTEGER + 2.0 * BIAS));
-        isa!({
-            let half = _mm256_castps_si256(half);
-            let rest = _mm256_sub_epi32(_mm256_castps_si256(whole), half);
-            let first = _mm256_castsi256_ps(_mm256_slli_epi32::<SHIFT>(half));
-            let second = _mm256_castsi256_ps(_mm256_slli_epi32::<SHIFT>(rest));
-            _mm256_mul_ps(_mm256_mul_ps(a, first), second)
-        })
-    }
-
-    #[inline(always)]
-    fn scale2_down(self, a: __m256, n: __m256) -> __m256 {
         let biased = self.add(n, self.splat(TO_INTEGER + BIAS + DETOUR));
         let power = isa!(_mm256_castsi256_ps(_mm256_slli_epi32::<SHIFT>(_mm256_castps_si256(biased))));
         self.mul(self.mul(a, power), self.splat(DETOUR_BACK))

@@ -29,6 +29,9 @@ impl<const BF16: bool> Avx512<BF16> {
 
 const LANES: usize = 16;
 
+/// Times this power of two, what is at most 2 rounds to 0.
+const VANISHING: f32 = -151.0;
+
 /// Intrinsics on registers only: all they ask for is the instruction set.
 macro_rules! isa {
     ($intrinsics:expr) => {
@@ -108,12 +111,8 @@ unsafe impl<const BF16: bool> Simd for Avx512<BF16> {
 
     #[inline(always)]
     fn scale2(self, a: __m512, n: __m512) -> __m512 {
-        isa!(_mm512_scalef_ps(a, n))
-    }
-
-    #[inline(always)]
-    fn scale2_down(self, a: __m512, n: __m512) -> __m512 {
-        self.scale2(a, n)
+        // Where the result vanishes it is not computed: an underflow takes Intel's CPUs 150 cycles.
+        isa!(_mm512_maskz_scalef_ps(_mm512_cmp_ps_mask::<_CMP_NLE_UQ>(n, self.splat(VANISHING)), a, n))
     }
 
     #[inline(always)]

@@ -1,15 +1,13 @@
 //! Multiplying by powers of two without an instruction for it, as [`Simd::scale2`](super::Simd::scale2) promises.
 //!
-//! A power is made from exponent bits. `scale2` takes two steps, by about half of `n` each: one factor alone cannot reach the
-//! subnormals. The first product is exact, or else so small or large that the second gives 0 or infinity anyway; so the result
-//! is rounded once. `scale2_down` multiplies by `2^(n + DETOUR)`, which is a normal number for its `n` and the product exact,
-//! then by `2^-DETOUR`.
+//! A power is made from exponent bits, in two steps, since one factor alone cannot reach the subnormals: by `2^(n + DETOUR)`, which
+//! is a normal number and the product exact, then by `2^-DETOUR`, which rounds.
 
 /// 1.5 * 2^23. Floats of this size are 1 apart, so adding it rounds to an integer, which the low bits then hold.
 pub(super) const TO_INTEGER: f32 = 12_582_912.0;
 pub(super) const BIAS: f32 = 127.0;
 pub(super) const MANTISSA_BITS: u32 = 23;
-/// Added to the exponent in `scale2_down` and taken away again: what is between stays far from the subnormals.
+/// Added to the exponent and taken away again: what is between stays far from the subnormals.
 pub(super) const DETOUR: f32 = 64.0;
 /// `2^-DETOUR`
 pub(super) const DETOUR_BACK: f32 = 1.0 / (1_u64 << 63) as f32 / 2.0;

@@ -1,16 +1,16 @@
-//! Elementary functions on registers: `exp`, `exp2`, `erf`, `tanh`.
+//! Elementary functions on registers: `exp` and `exp2` as far as softmax needs them, `erf`, `tanh`.
 //!
 //! The coefficients are this crate's own: minimax fits of the error relative to the function (Lawson's iteration in
 //! double precision, on Chebyshev points), rounded to f32 one coefficient at a time with the others fitted again after
 //! each, so that the stated error of a fit is that of the rounded coefficients.
 //!
-//! Largest error over every f32, in units in the last place (ULP) of the f32 nearest to the exact result; `tests/math.rs`
-//! asserts and measures it:
+//! Largest error over every f32 that a function is for, in units in the last place (ULP) of the f32 nearest to the exact result;
+//! `tests/math.rs` asserts and measures it:
 //!
 //! | | AVX2, AVX-512, NEON | scalar, WebAssembly: `fma` rounds twice |
 //! |---|---|---|
-//! | `exp`, `exp_nonpositive` | 0.90 | 1.17 |
-//! | `exp2` | 0.88 | 1.08 |
+//! | `exp_nonpositive` | 0.90 | 1.17 |
+//! | `exp2_bounded` | 0.88 | 1.08 |
 //! | `erf` | 5.4 | 7.2 |
 //! | `tanh` | 5.4 | 6.3 |
 //!
@@ -35,11 +35,9 @@ fn clamp<S: Simd>(s: S, x: S::F32, limit: f32) -> S::F32 {
     s.max(s.splat(-limit), s.min(s.splat(limit), x))
 }
 
-/// The results of `exp` and `exp2` are 0 or infinity at this distance from 0, and [`Simd::scale2`] is far from its limits.
-const EXP_LIMIT: f32 = 160.0;
-
-/// `e^x` is 0 at this distance below 0, and [`Simd::scale2_down`] within its limits.
-const EXP_NONPOSITIVE_LIMIT: f32 = 128.0;
+/// The powers are 0 at this distance below 0, and [`Simd::scale2`] within its limits.
+const EXP_LIMIT: f32 = 128.0;
+const EXP2_LIMIT: f32 = 160.0;
 
 /// The upper 15 bits of `ln 2`.
 const LN2_UPPER: f32 = f32::from_bits(0x3f31_7200);
@@ -57,28 +55,17 @@ const EXP_COEFFICIENTS: [f32; 7] = [
     f32::from_bits(0x3ab5_282a),
 ];
 
-/// `e^x`: 0 for -inf, infinity for +inf, NaN for NaN, subnormal results included.
+/// `e^x` of several registers whose elements are not positive: 0 for -inf, NaN for NaN, subnormal results included.
 ///
 /// With `n` the integer nearest to `x / ln 2` and `r = x - n ln 2`, it is `e^r * 2^n`. `ln 2` is split in two (Cody and
 /// Waite, Software Manual for the Elementary Functions, 1980): the upper part has 15 bits, so that `n` times it is exact
 /// even without a fused multiply-add.
-#[inline(always)]
-#[cfg_attr(not(test), expect(dead_code, reason = "softmax needs no positive arguments, attention has powers of two"))]
-pub(crate) fn exp<S: Simd>(s: S, x: S::F32) -> S::F32 {
-    let x = clamp(s, x, EXP_LIMIT);
-    let n = s.round(s.mul(x, s.splat(core::f32::consts::LOG2_E)));
-    let r = s.fma(n, s.splat(-LN2_UPPER), x);
-    let r = s.fma(n, s.splat(-LN2_LOWER), r);
-    s.scale2(polynomial(s, r, &EXP_COEFFICIENTS), n)
-}
-
-/// `e^x` of several registers whose elements are not positive: 0 for -inf, NaN for NaN, the same bits as [`exp`].
 ///
 /// Each step is taken for all registers before the next. One register after the other is the same work, but a CPU that looks
 /// ahead fills its schedulers with the dependent steps of a few of them, and waits: a fifth more time on Zen 5.
 #[inline(always)]
 pub(crate) fn exp_nonpositive<S: Simd, const N: usize>(s: S, x: [S::F32; N]) -> [S::F32; N] {
-    let x = each!(x[0]; N, i => s.max(s.splat(-EXP_NONPOSITIVE_LIMIT), x[i]));
+    let x = each!(x[0]; N, i => s.max(s.splat(-EXP_LIMIT), x[i]));
     let n = each!(x[0]; N, i => s.round(s.mul(x[i], s.splat(core::f32::consts::LOG2_E))));
     let r = each!(x[0]; N, i => s.fma(n[i], s.splat(-LN2_UPPER), x[i]));
     let r = each!(x[0]; N, i => s.fma(n[i], s.splat(-LN2_LOWER), r[i]));
@@ -86,7 +73,7 @@ pub(crate) fn exp_nonpositive<S: Simd, const N: usize>(s: S, x: [S::F32; N]) -> 
     for &c in EXP_COEFFICIENTS[..EXP_COEFFICIENTS.len() - 1].iter().rev() {
         sum = each!(x[0]; N, i => s.fma(sum[i], r[i], s.splat(c)));
     }
-    each!(x[0]; N, i => s.scale2_down(sum[i], n[i]))
+    each!(x[0]; N, i => s.scale2(sum[i], n[i]))
 }
 
 /// [`exp_nonpositive`] of one register, as a function of its own.
@@ -111,28 +98,20 @@ const EXP2_COEFFICIENTS: [f32; 7] = [
     f32::from_bits(0x3920_b5af),
 ];
 
-/// `2^x`: 0 for -inf, infinity for +inf, NaN for NaN, subnormal results included.
+/// `2^x` of several registers whose elements are at most 16: 0 for -inf, NaN for NaN, subnormal results included.
 ///
-/// With `n` the integer nearest to `x`, it is `2^(x - n) * 2^n`; the difference is exact.
-#[inline(always)]
-pub(crate) fn exp2<S: Simd>(s: S, x: S::F32) -> S::F32 {
-    let x = clamp(s, x, EXP_LIMIT);
-    let n = s.round(x);
-    s.scale2(polynomial(s, s.sub(x, n), &EXP2_COEFFICIENTS), n)
-}
-
-/// `2^x` of several registers whose elements are at most 16: 0 for -inf, NaN for NaN, the same bits as [`exp2`]. Each step is
-/// taken for all registers before the next, as in [`exp_nonpositive`].
+/// With `n` the integer nearest to `x`, it is `2^(x - n) * 2^n`; the difference is exact. Each step is taken for all registers
+/// before the next, as in [`exp_nonpositive`].
 #[inline(always)]
 pub(crate) fn exp2_bounded<S: Simd, const N: usize>(s: S, x: [S::F32; N]) -> [S::F32; N] {
-    let x = each!(x[0]; N, i => s.max(s.splat(-EXP_LIMIT), x[i]));
+    let x = each!(x[0]; N, i => s.max(s.splat(-EXP2_LIMIT), x[i]));
     let n = each!(x[0]; N, i => s.round(x[i]));
     let r = each!(x[0]; N, i => s.sub(x[i], n[i]));
     let mut sum = [s.splat(EXP2_COEFFICIENTS[EXP2_COEFFICIENTS.len() - 1]); N];
     for &c in EXP2_COEFFICIENTS[..EXP2_COEFFICIENTS.len() - 1].iter().rev() {
         sum = each!(x[0]; N, i => s.fma(sum[i], r[i], s.splat(c)));
     }
-    each!(x[0]; N, i => s.scale2_down(sum[i], n[i]))
+    each!(x[0]; N, i => s.scale2(sum[i], n[i]))
 }
 
 /// [`exp2_bounded`] of one register, as a function of its own.
@@ -209,9 +188,13 @@ impl Function for Tanh {
     }
 }
 
+/// Added to a square changes no polynomial: the coefficients of a degree are at most half of those of the degree before.
+const NEGLIGIBLE: f32 = 1e-24;
+
 /// `x P(x^2) / Q(x^2)`.
 #[inline(always)]
 fn odd_rational<S: Simd, const N: usize>(s: S, x: S::F32, p: &[f32; N], q: &[f32; N]) -> S::F32 {
-    let square = s.mul(x, x);
+    // Otherwise small squares would be subnormal, and so would their products: operations that take Intel's CPUs 150 cycles each.
+    let square = s.fma(x, x, s.splat(NEGLIGIBLE));
     s.div(s.mul(x, polynomial(s, square, p)), polynomial(s, square, q))
 }

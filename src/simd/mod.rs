@@ -146,11 +146,9 @@ pub(crate) unsafe trait Simd: Copy + Send + Sync + 'static {
     fn min(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// To the nearest integer, ties to even. Exact for `|a| < 2^22`; unspecified (but no trap) above.
     fn round(self, a: Self::F32) -> Self::F32;
-    /// `a * 2^n` for integral `n` in -252..=254 and `a` in [0.5, 2], rounded once: overflow gives infinity, underflow a
-    /// subnormal or 0. A NaN in `a` stays.
+    /// `a * 2^n` for integral `n` in -188..=16 and `a` in [0.5, 2], rounded once: underflow gives a subnormal or 0. NaN where both
+    /// are.
     fn scale2(self, a: Self::F32, n: Self::F32) -> Self::F32;
-    /// As [`Self::scale2`], for `n` in -188..=16 only.
-    fn scale2_down(self, a: Self::F32, n: Self::F32) -> Self::F32;
 
     /// `a < b`; false where either is NaN.
     fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask;

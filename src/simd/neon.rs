@@ -116,19 +116,6 @@ unsafe impl<const BF16: bool> Simd for Neon<BF16> {
     /// In two steps, see [`exponent`](super::exponent).
     #[inline(always)]
     fn scale2(self, a: float32x4_t, n: float32x4_t) -> float32x4_t {
-        let half = self.fma(n, self.splat(0.5), self.splat(TO_INTEGER + BIAS));
-        let whole = self.add(n, self.splat(TO_INTEGER + 2.0 * BIAS));
-        isa!({
-            let half = vreinterpretq_s32_f32(half);
-            let rest = vsubq_s32(vreinterpretq_s32_f32(whole), half);
-            let first = vreinterpretq_f32_s32(vshlq_n_s32::<SHIFT>(half));
-            let second = vreinterpretq_f32_s32(vshlq_n_s32::<SHIFT>(rest));
-            vmulq_f32(vmulq_f32(a, first), second)
-        })
-    }
-
-    #[inline(always)]
-    fn scale2_down(self, a: float32x4_t, n: float32x4_t) -> float32x4_t {
         let biased = self.add(n, self.splat(TO_INTEGER + BIAS + DETOUR));
         let power = isa!(vreinterpretq_f32_s32(vshlq_n_s32::<SHIFT>(vreinterpretq_s32_f32(biased))));
         self.mul(self.mul(a, power), self.splat(DETOUR_BACK))

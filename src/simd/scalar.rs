@@ -44,13 +44,6 @@ fn zip(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; L
 /// `a * 2^n` in two steps, see [`exponent`](super::exponent).
 #[inline(always)]
 fn scale2(a: f32, n: f32) -> f32 {
-    let half = (n * 0.5 + (TO_INTEGER + BIAS)).to_bits();
-    let rest = (n + (TO_INTEGER + 2.0 * BIAS)).to_bits().wrapping_sub(half);
-    a * f32::from_bits(half << MANTISSA_BITS) * f32::from_bits(rest << MANTISSA_BITS)
-}
-
-#[inline(always)]
-fn scale2_down(a: f32, n: f32) -> f32 {
     let power = (n + (TO_INTEGER + BIAS + DETOUR)).to_bits() << MANTISSA_BITS;
     a * f32::from_bits(power) * DETOUR_BACK
 }
@@ -137,11 +130,6 @@ unsafe impl Simd for Scalar {
     #[inline(always)]
     fn scale2(self, a: Self::F32, n: Self::F32) -> Self::F32 {
         zip(a, n, scale2)
-    }
-
-    #[inline(always)]
-    fn scale2_down(self, a: Self::F32, n: Self::F32) -> Self::F32 {
-        zip(a, n, scale2_down)
     }
 
     #[inline(always)]

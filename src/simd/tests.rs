@@ -227,18 +227,15 @@ every_level! {
     fn scale2_rounds_once<S>(s) {
         let mut random = Random::new();
         let exact = |a: f32, n: f32| (f64::from(a) * f64::from(n).exp2()) as f32;
-        for n in -252..=254 {
-            let factors = [0.5, 0.500_000_06, 0.75, 0.999_999_94, 1.0, 1.000_000_1, 1.5, 1.999_999_9, 2.0, f32::NAN];
+        let check = |inputs: &[(f32, f32)]| check2(s, "scale2", inputs, |a, n| s.scale2(a, n), exact);
+        for n in -188..=16 {
+            let factors = [0.5, 0.500_000_06, 0.75, 0.999_999_94, 1.0, 1.000_000_1, 1.5, 1.999_999_9, 2.0];
             let random = (0..54).map(|_| 1.25 + 0.75 * random.unit());
-            let inputs: Vec<_> = factors.into_iter().chain(random).map(|a| (a, n as f32)).collect();
-            check2(s, "scale2", &inputs, |a, n| s.scale2(a, n), exact);
-            if (-188..=16).contains(&n) {
-                check2(s, "scale2_down", &inputs, |a, n| s.scale2_down(a, n), exact);
-            }
+            let of_this = factors.into_iter().chain(random).map(|a| (a, n as f32));
+            check(&of_this.chain([(f32::NAN, f32::NAN)]).collect::<Vec<_>>());
         }
         // Different exponents in the lanes.
-        let inputs: Vec<_> = (-252..=254).step_by(3).take(160).map(|n| (1.25, n as f32)).collect();
-        check2(s, "scale2", &inputs, |a, n| s.scale2(a, n), exact);
+        check(&(-188..=16).step_by(2).take(96).map(|n| (1.25, n as f32)).collect::<Vec<_>>());
     }
 }
 

@@ -97,15 +97,6 @@ unsafe impl Simd for Wasm128 {
     /// In two steps, see [`exponent`](super::exponent).
     #[inline(always)]
     fn scale2(self, a: v128, n: v128) -> v128 {
-        let half = self.fma(n, self.splat(0.5), self.splat(TO_INTEGER + BIAS));
-        let whole = self.add(n, self.splat(TO_INTEGER + 2.0 * BIAS));
-        let first = i32x4_shl(half, MANTISSA_BITS);
-        let second = i32x4_shl(i32x4_sub(whole, half), MANTISSA_BITS);
-        self.mul(self.mul(a, first), second)
-    }
-
-    #[inline(always)]
-    fn scale2_down(self, a: v128, n: v128) -> v128 {
         let biased = self.add(n, self.splat(TO_INTEGER + BIAS + DETOUR));
         self.mul(self.mul(a, i32x4_shl(biased, MANTISSA_BITS)), self.splat(DETOUR_BACK))
     }

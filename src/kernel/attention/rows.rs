@@ -394,7 +394,7 @@ impl<S: Simd> Block<'_, S> {
             let (other_max, other_sum) = (s.load(other.state), s.load(other.state.add(S::LANES)));
             let new = s.max(max, other_max);
             let finite = finite_max(s, new);
-            let [factor, other_factor] = each!(new; 2, i => math::exp2(s, s.sub([max, other_max][i], finite)));
+            let [factor, other_factor] = math::exp2_bounded(s, [s.sub(max, finite), s.sub(other_max, finite)]);
             s.store(this.state, new);
             s.store(this.state.add(S::LANES), s.fma(sum, factor, s.mul(other_sum, other_factor)));
             let mut factors = [[0.0_f32; MAX_LANES]; 2];
