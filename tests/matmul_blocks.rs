@@ -110,8 +110,7 @@ fn an_element_is_one_chain() {
     for [m, k, n] in SIZES {
         for types in [[Dtype::F32; 2], [Dtype::F16, Dtype::Bf16], [Dtype::Bf16; 2]] {
             let (a, w) = (Stored::unit(types[0], [m, k], 1), Stored::unit(types[1], [n, k], 2));
-            let narrow = |mat: Mat| Mat::new(mat.rows, mat.cols, |i, j| mat[(i, j)] as f32);
-            let (left, right) = (narrow(a.mat()), narrow(w.mat()));
+            let (left, right) = (a.mat().narrow(), w.mat().narrow());
             let chains = [false, true].map(|fused| chain(&left, &right, fused));
             let (last_row, last_column) = (a.mat().rows(m - 1, 1), w.mat().rows(n - 1, 1));
             let last_row = Stored::of(types[0], &last_row);
@@ -123,10 +122,10 @@ fn an_element_is_one_chain() {
                 if !in_pairs(engine, types) {
                     expected = Some(chains[usize::from(fused)].clone());
                 }
+                let alone = bits(engine, &last_row, &last_column.plain(Order::OutIn).into());
                 every_form(engine, &w, |form, weights| {
                     let what = format!("{} {types:?} {form} {m} x {k} x {n}", engine.level());
                     let got = bits(engine, &a, weights);
-                    let alone = bits(engine, &last_row, &last_column.plain(Order::OutIn).into());
                     assert_eq!(got.last(), alone.first(), "{what}");
                     assert!(&got == expected.get_or_insert_with(|| got.clone()), "{what}");
                 });

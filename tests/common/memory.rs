@@ -98,10 +98,16 @@ impl Strided {
     /// Fails if anything before, between or after the rows was written.
     #[track_caller]
     pub fn assert_guards(&self) {
-        for (at, x) in self.data.iter().enumerate() {
-            let place = at.checked_sub(self.offset).map(|at| (at / self.stride.max(1), at % self.stride.max(1)));
-            let inside = place.is_some_and(|(i, j)| i < self.rows && j < self.cols);
-            assert!(inside || x.to_bits() == GUARD, "written outside of the matrix, at {place:?} of {self:?}");
+        let row = |i: usize| self.offset + i * self.stride;
+        let mut from = 0;
+        for next in (0..self.rows).map(row).chain([self.data.len()]) {
+            let untouched = self.data[from..next].iter().all(|x| x.to_bits() == GUARD);
+            assert!(
+                untouched,
+                "written outside of the matrix, between {from} and {next} of {self:?}, offset {}",
+                self.offset
+            );
+            from = next + self.cols;
         }
     }
 

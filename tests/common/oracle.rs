@@ -66,7 +66,8 @@ pub struct Mat<T = f64> {
 
 impl<T: Real> Mat<T> {
     pub fn new(rows: usize, cols: usize, mut fill: impl FnMut(usize, usize) -> T) -> Self {
-        let data = (0..rows * cols).map(|at| fill(at / cols, at % cols)).collect();
+        let mut data = Vec::with_capacity(rows * cols);
+        (0..rows).for_each(|i| data.extend((0..cols).map(|j| fill(i, j))));
         Self { rows, cols, data }
     }
 
@@ -75,7 +76,8 @@ impl<T: Real> Mat<T> {
     }
 
     pub fn of<E: Element>(view: &MatRef<'_, E>) -> Self {
-        Self::new(view.rows(), view.cols(), |i, j| T::of(view.row(i)[j].to_f32().into()))
+        let data = view.iter_rows().flatten().map(|x| T::of(x.to_f32().into())).collect();
+        Self { rows: view.rows(), cols: view.cols(), data }
     }
 
     pub fn of_row(x: &[f32]) -> Self {
@@ -84,6 +86,10 @@ impl<T: Real> Mat<T> {
 
     pub fn row(&self, i: usize) -> &[T] {
         &self.data[i * self.cols..][..self.cols]
+    }
+
+    pub fn row_mut(&mut self, i: usize) -> &mut [T] {
+        &mut self.data[i * self.cols..][..self.cols]
     }
 
     /// Rows `start..start + count`.
@@ -98,8 +104,8 @@ impl<T: Real> Mat<T> {
         self.data.extend(more.data);
     }
 
-    pub fn map(&self, f: impl Fn(T) -> T) -> Self {
-        Self { data: self.data.iter().map(|&x| f(x)).collect(), ..*self }
+    pub fn map<U>(&self, f: impl Fn(T) -> U) -> Mat<U> {
+        Mat { rows: self.rows, cols: self.cols, data: self.data.iter().map(|&x| f(x)).collect() }
     }
 
     /// Each row put through a function that keeps its length.
@@ -108,7 +114,14 @@ impl<T: Real> Mat<T> {
     }
 
     pub fn widen(&self) -> Mat {
-        Mat::new(self.rows, self.cols, |i, j| self[(i, j)].to_f64())
+        self.map(T::to_f64)
+    }
+}
+
+impl Mat {
+    /// As f32 holds it.
+    pub fn narrow(&self) -> Mat<f32> {
+        self.map(|x| x as f32)
     }
 }
 

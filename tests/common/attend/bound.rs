@@ -98,18 +98,29 @@ impl Row {
         softmax_sum(self.weights.len() + 1, NARROWEST)
     }
 
-    /// With weights p_j off by a relative e_j, the quotient sum p v / sum p is off by sum p_j |v_j| e_j and by |o| sum p_j e_j.
-    fn out(&self, arithmetic: Arithmetic, values: &[f64], out: f64) -> f64 {
+    /// With weights p_j off by a relative e_j, the quotient sum p v / sum p is off by sum p_j |v_j| e_j and by |o| sum p_j e_j: of
+    /// each column, given the rows of the values that it sees.
+    fn out<'a>(&self, arithmetic: Arithmetic, values: impl Iterator<Item = &'a [f64]>, out: &[f64]) -> Vec<f64> {
         let common = self.sum_off() + arithmetic.weight();
-        let largest = values.iter().copied().fold(0.0, f64::max);
-        // Every exponential, every product and the last two operations may underflow.
-        let underflow = (2 * self.weights.len() + 2) as f64 * arithmetic.tiny() * (1.0 + largest);
-        if !self.is_known() {
-            return out.abs() + largest * (1.0 + 2.0 * common) + underflow;
+        let mut columns = vec![[0.0_f64; 2]; out.len()];
+        for (values, (p, e)) in values.zip(self.weights.iter().zip(&self.weights_off)) {
+            let off = p * (e + common);
+            for ([largest, sum], v) in columns.iter_mut().zip(values) {
+                *largest = largest.max(v.abs());
+                *sum += off * v.abs();
+            }
         }
-        let each = values.iter().zip(&self.weights).zip(&self.weights_off);
-        let off: f64 = each.map(|((v, p), e)| p * v * (e + common)).sum();
-        (off + out.abs() * (common + dot(&self.weights, &self.weights_off) + 3.0 * U)) * SECOND_ORDER + underflow
+        let (is_known, weights_off) = (self.is_known(), dot(&self.weights, &self.weights_off));
+        let bound = |([largest, sum], out): ([f64; 2], &f64)| {
+            // Every exponential, every product and the last two operations may underflow.
+            let underflow = (2 * self.weights.len() + 2) as f64 * arithmetic.tiny() * (1.0 + largest);
+            if is_known {
+                (sum + out.abs() * (common + weights_off + 3.0 * U)) * SECOND_ORDER + underflow
+            } else {
+                out.abs() + largest * (1.0 + 2.0 * common) + underflow
+            }
+        };
+        columns.into_iter().zip(out).map(bound).collect()
     }
 
     /// The logarithm of the sum is off as the sum is relatively; then it is taken, and the maximum added: of either base, so
@@ -148,11 +159,10 @@ pub fn truth(form: &Form, x: &Inputs, arithmetic: Arithmetic) -> Truth {
     for span in form.spans(x.q.rows, x.k.rows) {
         for at in form.places(&span) {
             let (row, at_row) = (Row::new(form, x, &span, at, arithmetic), span.queries.start + at.query);
-            let [_, _, values] = form.columns(at.head);
-            for (out, value) in form.out_columns(at.head).zip(values) {
-                let values: Vec<f64> = row.keys.iter().map(|j| x.v[(span.keys.start + j, value)].abs()).collect();
-                bounds.out[(at_row, out)] = row.out(arithmetic, &values, expected.out[(at_row, out)]);
-            }
+            let ([_, _, columns], out) = (form.columns(at.head), form.out_columns(at.head));
+            let values = row.keys.iter().map(|j| &x.v.row(span.keys.start + j)[columns.clone()]);
+            let of_row = row.out(arithmetic, values, &expected.out.row(at_row)[out.clone()]);
+            bounds.out.row_mut(at_row)[out].copy_from_slice(&of_row);
             bounds.lse[(at_row, at.head)] = row.lse();
         }
     }

@@ -31,8 +31,7 @@ pub struct Inputs<T = f64> {
 impl Inputs {
     /// As f32 holds them.
     pub fn narrow(&self) -> Inputs<f32> {
-        let narrow = |mat: &Mat| Mat::new(mat.rows, mat.cols, |i, j| mat[(i, j)] as f32);
-        Inputs { q: narrow(&self.q), k: narrow(&self.k), v: narrow(&self.v) }
+        Inputs { q: self.q.narrow(), k: self.k.narrow(), v: self.v.narrow() }
     }
 }
 
@@ -58,10 +57,13 @@ impl Form {
                 let row = span.queries.start + at.query;
                 outcome.lse[(row, at.head)] = lse;
                 let [_, _, values] = self.columns(at.head);
-                for (out, value) in self.out_columns(at.head).zip(values) {
-                    let terms =
-                        seen.iter().zip(&weights).map(|((j, _), p)| stored(*p) * x.v[(span.keys.start + j, value)]);
-                    outcome.out[(row, out)] = if is_nan(lse) { lse } else { terms.sum() };
+                let out = &mut outcome.out.row_mut(row)[self.out_columns(at.head)];
+                for ((j, _), p) in seen.iter().zip(weights) {
+                    let (p, value) = (stored(p), &x.v.row(span.keys.start + j)[values.clone()]);
+                    out.iter_mut().zip(value).for_each(|(sum, v)| *sum = *sum + p * *v);
+                }
+                if is_nan(lse) {
+                    out.fill(lse);
                 }
             }
         }
