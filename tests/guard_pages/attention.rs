@@ -16,22 +16,24 @@ struct Sizes {
 
 /// Query heads and heads of keys: heads that share their keys are computed together.
 const HEADS: [usize; 2] = [4, 2];
+/// Each with keys of its own: tables of options are read whole registers at a time then.
+const ALONE: [usize; 2] = [2, 2];
 
-fn options(sizes: Sizes) -> Attention<'static> {
-    Attention::new(HEADS[0], sizes.dim).kv_heads(HEADS[1]).value_dim(sizes.value_dim)
+fn options(sizes: Sizes, [heads, kv_heads]: [usize; 2]) -> Attention<'static> {
+    Attention::new(heads, sizes.dim).kv_heads(kv_heads).value_dim(sizes.value_dim)
 }
 
 /// Without options; and with a bias, a mask, slopes and sinks, all of them just as long as they must be.
-fn attend(engine: Engine<'_>, edge: Edge, types: [Dtype; 3], sizes: Sizes) -> Vec<u32> {
+fn attend(engine: Engine<'_>, edge: Edge, types: [Dtype; 3], sizes: Sizes, [heads, kv_heads]: [usize; 2]) -> Vec<u32> {
     let Sizes { queries, keys, dim, value_dim } = sizes;
-    let q = Table::random(edge, types[0], [queries, HEADS[0] * dim], 1, 1);
-    let k = Table::random(edge, types[1], [keys, HEADS[1] * dim], 2, 2);
-    let v = Table::random(edge, types[2], [keys, HEADS[1] * value_dim], 3, 3);
-    let bias = Floats::random(edge, [HEADS[0] * queries, keys], 0, 4);
+    let q = Table::random(edge, types[0], [queries, heads * dim], 1, 1);
+    let k = Table::random(edge, types[1], [keys, kv_heads * dim], 2, 2);
+    let v = Table::random(edge, types[2], [keys, kv_heads * value_dim], 3, 3);
+    let bias = Floats::random(edge, [heads * queries, keys], 0, 4);
     let mask: Vec<u8> = (0..queries * keys).map(|i| u8::from(i % 3 != 1)).collect();
     let mask = Guarded::new(edge, &mask);
-    let [slopes, sinks] = [5, 6].map(|seed| Floats::random(edge, [1, HEADS[0]], 0, seed));
-    let plain = options(sizes);
+    let [slopes, sinks] = [5, 6].map(|seed| Floats::random(edge, [1, heads], 0, seed));
+    let plain = options(sizes, [heads, kv_heads]);
     let full = plain
         .causal(true)
         .softcap(3.0)
@@ -40,8 +42,8 @@ fn attend(engine: Engine<'_>, edge: Edge, types: [Dtype; 3], sizes: Sizes) -> Ve
         .alibi(&slopes.data)
         .sinks(&sinks.data);
     let results = [plain, full].map(|options| {
-        let mut out = Floats::unwritten(edge, [queries, HEADS[0] * value_dim], 4);
-        let mut lse = Floats::unwritten(edge, [queries, HEADS[0]], 1);
+        let mut out = Floats::unwritten(edge, [queries, heads * value_dim], 4);
+        let mut lse = Floats::unwritten(edge, [queries, heads], 1);
         let mut scratch = scratch(edge, engine.attention_scratch(&options).unwrap());
         let (q, k, v) = (q.matrix(), k.matrix(), v.matrix());
         engine.attention_lse(&options, q, k, v, out.view_mut(), lse.view_mut(), &mut scratch).unwrap();
@@ -59,7 +61,7 @@ fn in_all_types(engine: Engine<'_>, edge: Edge, sizes: Sizes) -> Vec<u32> {
         .map(|dtype| [dtype; 3])
         .into_iter()
         .chain(mixed)
-        .flat_map(|types| attend(engine, edge, types, sizes))
+        .flat_map(|types| [HEADS, ALONE].map(|heads| attend(engine, edge, types, sizes, heads)).concat())
         .collect()
 }
 
@@ -106,8 +108,8 @@ where
     cache.append(k.view(), v.view()).unwrap();
     let q = Floats::random(edge, [queries, HEADS[0] * dim], 3, 3);
     let mut out = Floats::unwritten(edge, [queries, HEADS[0] * value_dim], 4);
-    let mut scratch = scratch(edge, engine.attention_scratch(&options(sizes)).unwrap());
-    engine.attention_cached(&options(sizes), q.view(), &cache, out.view_mut(), &mut scratch).unwrap();
+    let mut scratch = scratch(edge, engine.attention_scratch(&options(sizes, HEADS)).unwrap());
+    engine.attention_cached(&options(sizes, HEADS), q.view(), &cache, out.view_mut(), &mut scratch).unwrap();
     out.bits()
 }
 
@@ -129,7 +131,7 @@ fn inspected(engine: Engine<'_>, edge: Edge, sizes: Sizes) -> Vec<u32> {
     let Sizes { queries, keys, dim, .. } = sizes;
     let q = Table::random(edge, Dtype::F32, [queries, HEADS[0] * dim], 1, 1);
     let k = Table::random(edge, Dtype::F16, [keys, HEADS[1] * dim], 2, 2);
-    let options = options(sizes);
+    let options = options(sizes, HEADS);
     let inspection = Inspection::new(&options, q.matrix(), k.matrix());
     let mut scratch = scratch(edge, engine.inspection_scratch(&options).unwrap());
     let mut shown = Vec::new();
