@@ -1,6 +1,8 @@
 //! The options of attention: what is done to scores before the softmax (softcap, bias, ALiBi, masks), and what masks mean
 //! for values. Lanes are queries, lines are keys.
 
+use core::mem::MaybeUninit;
+
 use super::block::{Block, Products};
 use super::dots::Dots;
 use super::head::{Slab, for_each_operand};
@@ -97,13 +99,13 @@ impl<S: Simd> Block<'_, S> {
                 self.softcap(segment, line, cap * core::f32::consts::LOG2_E);
             }
             if let Some(bias) = &self.head.bias {
-                self.bias(segment, line, bias);
+                self.by_table(segment, line, bias);
             }
             if self.head.terms.alibi.is_some() {
                 self.alibi(segment, line);
             }
             if let Some(mask) = &self.head.mask {
-                self.mask(segment, line, mask);
+                self.by_table(segment, line, mask);
             }
             if !segment.whole {
                 self.limits(segment, line);
@@ -186,11 +188,14 @@ impl<S: Simd> Block<'_, S> {
         let lanes = segment.registers.start * S::LANES..self.pairs.len().min(segment.registers.end * S::LANES);
         for lane in lanes {
             let (query, head) = self.pair(lane);
+            // Without a way out within a row, so that it runs on whole registers where keys stand side by side.
+            let mut seen = 0;
             for key in segment.keys.clone() {
                 // SAFETY: the table is as large as the sizes say.
-                if unsafe { *mask.at(head, query, key) } != 0 {
-                    return false;
-                }
+                seen |= unsafe { *mask.at(head, query, key) };
+            }
+            if seen != 0 {
+                return false;
             }
         }
         true
@@ -261,8 +266,9 @@ impl<S: Simd> Block<'_, S> {
         }
     }
 
+    /// Every score as the table's entry for its query and key makes it.
     #[inline(always)]
-    unsafe fn bias(&self, segment: &Segment, line: usize, bias: &Slab<f32>) {
+    unsafe fn by_table<T: Entry>(&self, segment: &Segment, line: usize, table: &Slab<T>) {
         let s = self.s;
         let mut square: Square = [0.0; MAX_LANES * MAX_LANES];
         for j in segment.registers.clone() {
@@ -270,59 +276,100 @@ impl<S: Simd> Block<'_, S> {
                 let keys = segment.keys.start + start..segment.keys.end.min(segment.keys.start + start + S::LANES);
                 // SAFETY: the table is as large as the sizes say, and the segment's lines have been written.
                 unsafe {
-                    self.gather_bias(bias, &keys, j, &mut square);
+                    self.gather(table, &keys, j, &mut square);
                     for i in 0..keys.len() {
-                        let bias = in_powers_of_two(s, s.load(square.as_ptr().add(i * S::LANES)));
+                        let entry = s.load(square.as_ptr().add(i * S::LANES));
                         let x = self.load(self.buffers.scores, line + start + i, j);
-                        self.store(self.buffers.scores, line + start + i, j, s.add(x, bias));
+                        self.store(self.buffers.scores, line + start + i, j, T::change(s, x, entry));
                     }
                 }
             }
         }
     }
 
-    /// The table's numbers for at most `LANES` keys, a line each.
+    /// The table's entries for at most `LANES` keys, a line each.
     #[inline(always)]
-    unsafe fn gather_bias(&self, bias: &Slab<f32>, keys: &core::ops::Range<usize>, j: usize, square: &mut Square) {
+    unsafe fn gather<T: Entry>(&self, table: &Slab<T>, keys: &core::ops::Range<usize>, j: usize, square: &mut Square) {
         let first = j * S::LANES;
         let lanes = (self.pairs.len() - first).min(S::LANES);
         // SAFETY: the table is as large as the sizes say.
         unsafe {
-            if !S::SMALL && self.head.heads.group() == 1 && bias.key == 1 {
-                let from = bias.at(0, self.pair(first).0, keys.start);
-                let size = [lanes, keys.len()];
-                return transpose_block(self.s, from, bias.query, size, square.as_mut_ptr(), S::LANES);
+            if !S::SMALL && self.head.heads.group() == 1 && table.key == 1 {
+                let from = table.at(0, self.pair(first).0, keys.start);
+                return T::transpose(self.s, from, table.query, [lanes, keys.len()], square.as_mut_ptr());
             }
             for lane in 0..lanes {
                 let (query, head) = self.pair(first + lane);
                 for (i, key) in keys.clone().enumerate() {
                     // At most `LANES` keys.
-                    square.as_mut_ptr().add(i * S::LANES + lane).write(*bias.at(head, query, key));
+                    square.as_mut_ptr().add(i * S::LANES + lane).write((*table.at(head, query, key)).number());
                 }
             }
         }
     }
+}
+
+/// What a table has for a query and a key.
+trait Entry: Copy {
+    fn number(self) -> f32;
+
+    /// A line of `LANES` numbers for each of at most `LANES` columns (`size`: rows, columns).
+    ///
+    /// # Safety
+    /// `from` is readable over `size`, at the given stride, and `to` writable over the lines.
+    unsafe fn transpose<S: Simd>(s: S, from: *const Self, stride: usize, size: [usize; 2], to: *mut f32);
+
+    /// What becomes of scores.
+    fn change<S: Simd>(s: S, x: S::F32, numbers: S::F32) -> S::F32;
+}
+
+/// A bias.
+impl Entry for f32 {
+    #[inline(always)]
+    fn number(self) -> f32 {
+        self
+    }
 
     #[inline(always)]
-    unsafe fn mask(&self, segment: &Segment, line: usize, mask: &Slab<u8>) {
-        let s = self.s;
-        for j in segment.registers.clone() {
-            let first = j * S::LANES;
-            let lanes = (self.pairs.len() - first).min(S::LANES);
-            for (i, key) in segment.keys.clone().enumerate() {
-                let mut seen = [0.0_f32; MAX_LANES];
-                // SAFETY: the table is as large as the sizes say, and the segment's lines have been written.
-                unsafe {
-                    for (lane, seen) in seen.iter_mut().enumerate().take(lanes) {
-                        let (query, head) = self.pair(first + lane);
-                        *seen = f32::from(*mask.at(head, query, key));
-                    }
-                    let seen = s.lt(s.splat(0.0), s.load(seen.as_ptr()));
-                    let x = self.load(self.buffers.scores, line + i, j);
-                    self.store(self.buffers.scores, line + i, j, s.select(seen, x, s.splat(f32::NEG_INFINITY)));
+    unsafe fn transpose<S: Simd>(s: S, from: *const f32, stride: usize, size: [usize; 2], to: *mut f32) {
+        // SAFETY: the same contract.
+        unsafe { transpose_block(s, from, stride, size, to, S::LANES) }
+    }
+
+    #[inline(always)]
+    fn change<S: Simd>(s: S, x: S::F32, bias: S::F32) -> S::F32 {
+        s.add(x, in_powers_of_two(s, bias))
+    }
+}
+
+/// Of a mask: 0 hides the key.
+impl Entry for u8 {
+    #[inline(always)]
+    fn number(self) -> f32 {
+        self.into()
+    }
+
+    #[inline(always)]
+    unsafe fn transpose<S: Simd>(s: S, from: *const u8, stride: usize, size: [usize; 2], to: *mut f32) {
+        // Not cleared first: what is read is written.
+        let mut rows = MaybeUninit::<Square>::uninit();
+        let rows = rows.as_mut_ptr().cast::<f32>();
+        // SAFETY: `rows` has room for LANES rows of LANES, and the rest is the same contract.
+        unsafe {
+            for i in 0..size[0] {
+                let (from, to) = (from.add(i * stride), rows.add(i * S::LANES));
+                // With a constant bound the compiler widens a register at once.
+                for at in 0..if size[1] == S::LANES { S::LANES } else { size[1] } {
+                    to.add(at).write((*from.add(at)).into());
                 }
             }
+            transpose_block(s, rows.cast_const(), S::LANES, size, to, S::LANES);
         }
+    }
+
+    #[inline(always)]
+    fn change<S: Simd>(s: S, x: S::F32, seen: S::F32) -> S::F32 {
+        s.select(s.lt(s.splat(0.0), seen), x, s.splat(f32::NEG_INFINITY))
     }
 }
 
