@@ -14,8 +14,8 @@ use fixtures::data::Rng;
 use fixtures::memory::{AsMatrix, Strided};
 use half::{bf16, f16};
 use selfattn::{
-    Activation, Attention, Element, Engine, Epilogue, Inspection, KvCache, Level, MatMut, MatRef, Matrix, Packed,
-    Weights,
+    Activation, Attention, Bias, Element, Engine, Epilogue, Inspection, KvCache, Level, Mask, MatMut, MatRef, Matrix,
+    Packed, Weights,
 };
 
 /// Products of transformers, `m x k x n`: the layers of a model 384 wide over a passage and a query, of larger ones, the
@@ -55,6 +55,8 @@ const ATTENTIONS: [[usize; 3]; 11] = [
     [8, 2048, 128],
     [1, 8192, 128],
 ];
+/// With tables of what is seen.
+const MASKED: [usize; 3] = [8, 512, 64];
 /// Where what is seen is measured beside it.
 const MASSES: [[usize; 3]; 3] = [[8, 512, 64], [8, 2048, 64], [8, 2048, 128]];
 /// Decoding: heads of queries, heads of keys and values, their dimensions, keys in the cache.
@@ -168,15 +170,63 @@ where
     if engine.level() == Level::SCALAR && multiply_adds > PORTABLE {
         return;
     }
-    let attention = Attention::new(heads, d).causal(causal);
-    let mut scratch = vec![0; engine.attention_scratch(&attention).unwrap()];
-    let [q, k, v] = [1, 2, 3].map(|seed| random_by::<E>(seed, n, heads * d));
-    let mut out = random::<f32>(n, heads * d);
     let case = format!("{} {heads}x{n}x{d}{}", E::DTYPE.name(), if causal { " causal" } else { "" });
-    bench.run(engine, &case, 2 * multiply_adds as u64, || {
+    let attention = Attention::new(heads, d).causal(causal);
+    attend::<E>(bench, engine, &case, &attention, [n, heads * d], 2 * multiply_adds as u64);
+}
+
+/// `size`: tokens, columns of queries, keys and values.
+fn attend<E: Element>(
+    bench: &mut Bench<'_>,
+    engine: &Engine<'_>,
+    case: &str,
+    attention: &Attention<'_>,
+    [n, cols]: [usize; 2],
+    flops: u64,
+) where
+    Strided<E>: AsMatrix,
+{
+    let mut scratch = vec![0; engine.attention_scratch(attention).unwrap()];
+    let [q, k, v] = [1, 2, 3].map(|seed| random_by::<E>(seed, n, cols));
+    let mut out = random::<f32>(n, cols);
+    bench.run(engine, case, flops, || {
         let [q, k, v] = [&q, &k, &v].map(|x| black_box(x).matrix());
-        engine.attention(&attention, q, k, v, out.view_mut(), &mut scratch).unwrap();
+        engine.attention(attention, q, k, v, out.view_mut(), &mut scratch).unwrap();
     });
+}
+
+/// What hiding keys by a table costs: every other one, or the second half, beside attention that sees all; and what softmax makes of
+/// rows whose every other element is -inf, copied first, beside others.
+fn masked(criterion: &mut Criterion) {
+    let mut bench = Bench::new(criterion, "masked");
+    let [heads, n, d] = MASKED;
+    let flops = 4 * (heads * n * n * d) as u64;
+    let table = |sees: fn(usize) -> bool| -> Vec<bool> { (0..n * n).map(|at| sees(at % n)).collect() };
+    let [every_other, half] = [table(|j| j % 2 == 0), table(|j| j < MASKED[1] / 2)];
+    let bias: Vec<f32> = every_other.iter().map(|&sees| if sees { 0.0 } else { f32::NEG_INFINITY }).collect();
+    let strides = [0, 0, n, 1];
+    let plain = Attention::new(heads, d);
+    let attentions = [
+        ("no table", plain),
+        ("bias of -inf", plain.bias(Bias::new(&bias, strides))),
+        ("mask", plain.mask(Mask::new(&every_other, strides))),
+        ("mask of half", plain.mask(Mask::new(&half, strides))),
+    ];
+    let [rows, cols] = [64, 4096];
+    let whole = vec![0.5; rows * cols];
+    let hidden: Vec<f32> = (0..rows * cols).map(|at| if at % 2 == 0 { 0.5 } else { f32::NEG_INFINITY }).collect();
+    for engine in engines() {
+        for (name, attention) in &attentions {
+            attend::<f32>(&mut bench, &engine, &format!("{name} {heads}x{n}x{d}"), attention, [n, heads * d], flops);
+        }
+        for (name, from) in [("softmax", &whole), ("softmax of -inf", &hidden)] {
+            let mut x = from.clone();
+            bench.run(&engine, &format!("{name} {rows}x{cols}"), (SOFTMAX_FLOPS * rows * cols) as u64, || {
+                x.copy_from_slice(black_box(from));
+                engine.softmax(MatMut::new(&mut x, rows, cols).unwrap());
+            });
+        }
+    }
 }
 
 /// What each key gets, with the logarithms of the sums and without, beside the attention it is of.
@@ -296,5 +346,5 @@ fn gelu(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, matmul, one_row, softmax, attention, mass, decode, layer_norm, gelu);
+criterion_group!(benches, matmul, one_row, softmax, attention, masked, mass, decode, layer_norm, gelu);
 criterion_main!(benches);
