@@ -82,6 +82,21 @@ fn a_byte_of_scratch_too_few_is_refused() {
     }
 }
 
+/// However many rows there are: only halves are widened.
+#[test]
+fn packed_weights_of_f32_need_no_scratch() {
+    let (_, weights) = operands([Dtype::F32; 2], [1, K, N]);
+    every_level(|engine| {
+        every_form(engine, &weights, |form, weights| {
+            for m in [1, 300, usize::MAX] {
+                let needed = engine.matmul_scratch(m, Dtype::F32, weights).unwrap();
+                let packed = matches!(weights, Weights::Packed(_));
+                assert_eq!(needed == 0, packed, "{} {form} {m}", engine.level());
+            }
+        });
+    });
+}
+
 /// However large the sizes, a task needs two blocks at most.
 #[test]
 fn scratch_does_not_grow_with_the_sizes() {
