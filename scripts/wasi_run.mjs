@@ -1,6 +1,7 @@
-#!/usr/bin/env -S node --no-warnings
+#!/usr/bin/env -S node --no-warnings --no-incremental-marking
 // Runs a WASI program under node, as a runner of `cargo test --target wasm32-wasip1`: its arguments, the environment and the
 // current folder are the program's. Node 18 wants to be told that WASI is wanted: NODE_OPTIONS=--experimental-wasi-unstable-preview1
+// Garbage is marked at once: step by step, Node 20.20 has been seen to end in "unreachable code" when a program's memory grew.
 import { readFileSync } from "node:fs";
 import { WASI } from "node:wasi";
 
