@@ -111,7 +111,7 @@ unsafe impl<const BF16: bool> Simd for Avx512<BF16> {
 
     #[inline(always)]
     fn scale2(self, a: __m512, n: __m512) -> __m512 {
-        // Where the result vanishes it is not computed: an underflow takes Intel's CPUs 150 cycles.
+        // Where the result vanishes it is not computed: an underflow takes a Cascade Lake core some 150 cycles.
         isa!(_mm512_maskz_scalef_ps(_mm512_cmp_ps_mask::<_CMP_NLE_UQ>(n, self.splat(VANISHING)), a, n))
     }
 

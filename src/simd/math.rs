@@ -194,7 +194,7 @@ const NEGLIGIBLE: f32 = 1e-24;
 /// `x P(x^2) / Q(x^2)`.
 #[inline(always)]
 fn odd_rational<S: Simd, const N: usize>(s: S, x: S::F32, p: &[f32; N], q: &[f32; N]) -> S::F32 {
-    // Otherwise small squares would be subnormal, and so would their products: operations that take Intel's CPUs 150 cycles each.
+    // Otherwise small squares would be subnormal, and so would their products: operations that take some CPUs a hundred cycles more.
     let square = s.fma(x, x, s.splat(NEGLIGIBLE));
     s.div(s.mul(x, polynomial(s, square, p)), polynomial(s, square, q))
 }

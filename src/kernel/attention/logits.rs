@@ -358,8 +358,7 @@ impl Entry for u8 {
         unsafe {
             for i in 0..size[0] {
                 let (from, to) = (from.add(i * stride), rows.add(i * S::LANES));
-                // With a constant bound the compiler widens a register at once.
-                for at in 0..if size[1] == S::LANES { S::LANES } else { size[1] } {
+                for at in 0..size[1] {
                     to.add(at).write((*from.add(at)).into());
                 }
             }
