@@ -32,8 +32,8 @@ pub(crate) trait Kind: Sized {
     type B: Element;
 
     /// How far the loops go at a time.
-    fn blocking(_: Level) -> Blocking {
-        Blocking::OF_REGISTERS
+    fn blocking(level: Level) -> Blocking {
+        Blocking::of_registers(level)
     }
     fn run(level: Level, block: Block<Self>);
     /// Packs a part of plain weights into lines of a panel.
@@ -52,13 +52,21 @@ pub(crate) struct Blocking {
 impl Blocking {
     /// A panel's block is 96 KiB at 48 columns, one of A with it 288 KiB. Four times as many steps are slower on Intel's servers, the
     /// more so the larger the matrices.
-    pub const OF_REGISTERS: Self = Self { steps: 512, rows: 144 };
+    const SHORT: Self = Self { steps: 512, rows: 144 };
+    /// At the level of AMD's cores, which lose more by a visit to C than by blocks that outgrow the second-level cache (and at Arm's
+    /// that multiplies pairs, where nobody has measured it).
+    const LONG: Self = Self { steps: 4 * Self::SHORT.steps, ..Self::SHORT };
     /// Where whole tiles are multiplied. That fast, each visit to C counts, and each pass over the panels.
     const OF_TILES: Self = Self { steps: 64 * tiles::STEPS, rows: 256 };
 
+    /// Of sums in registers.
+    pub const fn of_registers(level: Level) -> Self {
+        if level.has_bf16_dot() && !level.has_tiles() { Self::LONG } else { Self::SHORT }
+    }
+
     /// Of [`Dot`].
     pub const fn of_dots(level: Level) -> Self {
-        if level.has_tiles() { Self::OF_TILES } else { Self::OF_REGISTERS }
+        if level.has_tiles() { Self::OF_TILES } else { Self::of_registers(level) }
     }
 }
 

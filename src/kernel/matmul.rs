@@ -65,7 +65,7 @@ impl Types {
     }
 
     const fn blocking(self, level: Level) -> Blocking {
-        if self.dot(level) { Blocking::of_dots(level) } else { Blocking::OF_REGISTERS }
+        if self.dot(level) { Blocking::of_dots(level) } else { Blocking::of_registers(level) }
     }
 
     /// Whether weights are packed or widened on the way, at least for many rows.
