@@ -70,6 +70,10 @@ impl<S: Simd> Block<'_, S> {
             // The lanes that have not are rescaled by 1.
             let new = s.select(risen, top, old);
             self.store(state, MAX, j, new);
+            if !s.any(s.lt(s.splat(f32::NEG_INFINITY), old)) {
+                // Nothing was seen yet: the output and the sums are zero.
+                return;
+            }
             // `old`, not its finite form: where nothing was seen yet it is -inf, and the factor 0.
             let change = s.sub(old, finite_max(s, new));
             let is_subnormal = s.lt(change, s.splat(LEAST_NORMAL));

@@ -74,7 +74,10 @@ impl<'a> Queries<'a> {
     /// The query of a lane, and its head within the group.
     #[inline(always)]
     pub fn pair(&self, lane: usize) -> (usize, usize) {
-        div_rem(self.pairs.start + lane, self.head.heads.group())
+        match self.head.heads.group() {
+            1 => (self.pairs.start + lane, 0),
+            group => div_rem(self.pairs.start + lane, group),
+        }
     }
 }
 
