@@ -12,7 +12,7 @@ use common::pools::every_pool;
 use common::stored::{BothOrders, DTYPES, Stored};
 use half::bf16;
 use proptest::prelude::*;
-use selfattn::{Engine, MatRef, Matrix, Order, Plain};
+use selfattn::{Dtype, Engine, MatRef, Matrix, Order, Plain};
 
 const ORDERS: [Order; 2] = [Order::OutIn, Order::InOut];
 
@@ -65,13 +65,14 @@ fn every_tail_is_right() {
     }
 }
 
-/// 16-bit weights from 1 MiB on are read in one stream; tasks of a pool see less of them each.
+/// 16-bit weights from 1 MiB on are read in one stream, f32 from 8 MiB on in more rows; tasks of a pool see less of them each.
 #[test]
 fn neither_the_amount_of_weights_nor_threads_change_a_bit() {
-    let (n, k) = (1031, 1031);
-    assert!(2 * n * k >= 2 << 20);
+    let k = 1031;
     let x = Strided::dense(1, k, |_, j| (j % 17) as f32 / 16.0 - 0.5);
     for dtype in DTYPES {
+        let (n, far) = if dtype == Dtype::F32 { (2053, 8 << 20) } else { (1031, 1 << 20) };
+        assert!(n * k * dtype.size() >= far);
         let weights = BothOrders::new(Stored::unit(dtype, [n, k], 1), 1, 3);
         let few = BothOrders::new(Stored::of(dtype, &weights.mat().rows(n - 21, 21)), 0, 0);
         let (w, v) = (weights.mat(), x.mat());
@@ -141,7 +142,7 @@ fn the_stride_of_a_single_row_is_never_used() {
 /// Without inputs the product is 0, in either order.
 #[test]
 fn without_inputs_the_product_is_zero() {
-    let none = BothOrders::new(Stored::unit(selfattn::Dtype::F16, [5, 0], 1), 0, 0);
+    let none = BothOrders::new(Stored::unit(Dtype::F16, [5, 0], 1), 0, 0);
     every_level(|engine| {
         for order in ORDERS {
             assert_eq!(gemv(engine, none.plain(order), &[]).mat().data, [0.0; 5]);

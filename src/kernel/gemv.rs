@@ -1,7 +1,7 @@
 //! Matrix times vector with weights as files have them, bound by the memory that they stream from.
 //!
 //! With a row for each output, every output is a dot product of two contiguous rows. A few rows side by side share each
-//! register of `x`; weights that come from memory are read in one stream instead, which is what prefetchers are best at.
+//! register of `x`; halves that come from memory are read in one stream instead, since there is more to do for each byte of them.
 //! With a column for each output, rows of the weights are added to the result, each times its element of `x`.
 
 use crate::element::{Dtype, Load};
@@ -19,12 +19,17 @@ const GRAIN: usize = 256;
 const SUMS: usize = 2;
 /// Rows side by side.
 const ROWS: usize = 4;
-/// Rows side by side, of 16-bit elements: converting them takes longer than reading them from a cache.
-const ROWS_OF_HALVES: usize = 8;
-/// Bytes of weights from which on they are taken to come from memory.
-const STREAM: usize = 1 << 20;
-/// Bytes from an element in a stream to what is fetched when it is read.
-const AHEAD: usize = 4096;
+/// Rows side by side where there is more to wait for: conversions that take longer than reading from a cache, and memory.
+const MORE_ROWS: usize = 8;
+/// Bytes of weights from which on they are taken to come from memory, and of halves from which on a stream is no slower.
+const FAR: usize = 8 << 20;
+const FAR_HALVES: usize = 1 << 20;
+/// Bytes from an element to what is fetched when it is read: in each of [`MORE_ROWS`], and in a single stream. AMD's cores lose a
+/// fifth of their bandwidth where the stream's is a page.
+const AHEAD_IN_ROWS: usize = 2048;
+const AHEAD: usize = 8 * AHEAD_IN_ROWS;
+/// Bytes of a cache line.
+const LINE: usize = 64;
 /// Rows of the weights that are added to the result at a time.
 const TERMS: usize = 8;
 
@@ -66,12 +71,15 @@ impl<E: Load> Op for Gemv<'_, E> {
         unsafe {
             if self.order == Order::InOut {
                 self.columns(s);
-            } else if E::DTYPE == Dtype::F32 {
-                self.dots::<S, ROWS, 0>(s);
-            } else if bytes < STREAM {
-                self.dots::<S, ROWS_OF_HALVES, 0>(s);
-            } else {
-                self.dots::<S, 1, AHEAD>(s);
+                return;
+            }
+            match E::DTYPE {
+                Dtype::F32 if S::SMALL || bytes < FAR => self.dots::<S, ROWS, 0>(s),
+                Dtype::F32 => self.dots::<S, MORE_ROWS, AHEAD_IN_ROWS>(s),
+                _ if bytes >= FAR_HALVES => self.dots::<S, 1, AHEAD>(s),
+                // Their sums have to fit the registers, of which a tile has as many rows.
+                _ if S::MR >= MORE_ROWS => self.dots::<S, MORE_ROWS, 0>(s),
+                _ => self.dots::<S, ROWS, 0>(s),
             }
         }
     }
@@ -103,7 +111,11 @@ impl<E: Load> Gemv<'_, E> {
         unsafe {
             for at in (0..whole).step_by(SUMS * S::LANES) {
                 if AHEAD > 0 {
-                    s.prefetch::<AHEAD>(rows[0].add(at).cast());
+                    for row in &rows {
+                        for line in (0..SUMS * S::LANES * size_of::<E>()).step_by(LINE) {
+                            s.prefetch::<AHEAD>(row.add(at).cast::<u8>().add(line));
+                        }
+                    }
                 }
                 for j in 0..SUMS {
                     let x = s.load(self.x.as_ptr().add(at + j * S::LANES));
