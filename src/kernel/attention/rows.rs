@@ -23,12 +23,17 @@ const SUMS: usize = 8;
 /// are a multiple of as many keys as there are pairs.
 const TOGETHER: usize = 2;
 
-/// Values that are added up before they go to the output: few enough that they are read as they lie, row after row, though the
+/// Values, at most, that are added up before they go to the output: few enough that they are read as they lie, row after row, though the
 /// registers hold the sums of some columns only.
 const ADDED: usize = 16;
 
 /// Bytes of a cache line.
 const LINE: usize = 64;
+
+/// Places of the next block that are asked for in turn, if its rows have as many bytes: one stream alone does not have all of the
+/// memory's bandwidth (Zen 4), and of short rows the hardware's prefetchers make more if they see them in order.
+const STREAMS: usize = 8;
+const LONG_ROW: usize = 4 * LINE;
 
 /// Products row by row.
 pub(crate) struct Rows;
@@ -173,7 +178,8 @@ impl<S: Simd> Products<S> for Rows {
 /// Scores of `keys` keys against `R` rows of queries.
 #[inline(always)]
 unsafe fn scores<S: Simd, E: Load, const R: usize>(block: &Block<'_, S>, k: Strided<E>, keys: usize, line: usize) {
-    let s = block.s;
+    let (s, d) = (block.s, block.head.heads.d);
+    let ahead = Ahead::new::<S, E>(block, d);
     let at_once = S::LANES / R;
     let mut partial = [0.0_f32; MAX_LANES * MAX_LANES];
     let mut sums = [0.0_f32; MAX_LANES];
@@ -182,6 +188,9 @@ unsafe fn scores<S: Simd, E: Load, const R: usize>(block: &Block<'_, S>, k: Stri
         // SAFETY: the keys exist, and their lines.
         unsafe {
             for key in (0..count).step_by(TOGETHER) {
+                for key in start + key..start + key + TOGETHER {
+                    prefetch(s, k.at(ahead.of(key), 0).ptr, d);
+                }
                 let mut k = k.at(start + key, 0);
                 if key + 1 == count {
                     // The last key once more, instead of one that does not exist.
@@ -206,9 +215,6 @@ unsafe fn partial_scores<S: Simd, E: Load, const R: usize>(block: &Block<'_, S>,
     let mut sums = [[s.splat(0.0); R]; TOGETHER];
     // SAFETY: the keys and the rows of queries have `d` elements, the latter up to whole registers.
     unsafe {
-        for key in 0..TOGETHER {
-            prefetch(s, k.at(key + block.keys, 0).ptr, d);
-        }
         for at in (0..d - d % S::LANES).step_by(S::LANES) {
             let x = each!(s.splat(0.0); TOGETHER, key => E::load(s, k.at(key, at).ptr));
             multiply_add(block, &mut sums, x, stride, at);
@@ -243,6 +249,31 @@ unsafe fn multiply_add<S: Simd, const R: usize>(
     }
 }
 
+/// The order in which rows of the next block are asked for.
+#[derive(Clone, Copy)]
+struct Ahead {
+    first: usize,
+    /// Rows from one place to the next, and from one row of a place to the next.
+    apart: usize,
+    along: usize,
+}
+
+impl Ahead {
+    /// In rows of `d` elements.
+    #[inline(always)]
+    fn new<S: Simd, E>(block: &Block<'_, S>, d: usize) -> Self {
+        let in_order = d * size_of::<E>() < LONG_ROW;
+        let [apart, along] = if in_order { [1, STREAMS] } else { [block.keys / STREAMS, 1] };
+        Self { first: block.keys, apart, along }
+    }
+
+    /// The row that is asked for when row `key` of a block is read.
+    #[inline(always)]
+    fn of(&self, key: usize) -> usize {
+        self.first + key % STREAMS * self.apart + key / STREAMS * self.along
+    }
+}
+
 /// Asks for the cache lines of `count` elements.
 #[inline(always)]
 fn prefetch<S: Simd, E>(s: S, p: *const E, count: usize) {
@@ -260,25 +291,30 @@ unsafe fn accumulate<S: Simd, E: Load, const R: usize, const C: usize>(
     line: usize,
 ) {
     let dv = block.head.heads.dv;
+    let ahead = Ahead::new::<S, E>(block, dv);
+    let mut next = [v.ptr; ADDED];
+    for (key, next) in keys.clone().zip(&mut next) {
+        *next = v.at(ahead.of(key), 0).ptr;
+    }
     let mut at = 0;
     // SAFETY: the values exist, and the output up to whole registers.
     unsafe {
         while C > 1 && at + C * S::LANES <= dv {
-            accumulate_columns::<S, E, R, C>(block, v, keys.clone(), line, at);
+            accumulate_columns::<S, E, R, C>(block, (v, &next), keys.clone(), line, at);
             at += C * S::LANES;
         }
         while at < dv {
-            accumulate_columns::<S, E, R, 1>(block, v, keys.clone(), line, at);
+            accumulate_columns::<S, E, R, 1>(block, (v, &next), keys.clone(), line, at);
             at += S::LANES;
         }
     }
 }
 
-/// `C` registers of columns from `at` on; only a single one may be short.
+/// `C` registers of columns from `at` on; only a single one may be short. Asks for the same columns of the rows `next`.
 #[inline(always)]
 unsafe fn accumulate_columns<S: Simd, E: Load, const R: usize, const C: usize>(
     block: &Block<'_, S>,
-    v: Strided<E>,
+    (v, next): (Strided<E>, &[*const E; ADDED]),
     keys: Range<usize>,
     line: usize,
     at: usize,
@@ -290,9 +326,9 @@ unsafe fn accumulate_columns<S: Simd, E: Load, const R: usize, const C: usize>(
     unsafe {
         // A sum of its own: one chain over all keys would round more.
         let mut sums = [[s.splat(0.0); C]; R];
-        for key in keys {
+        for (key, &next) in keys.zip(next) {
             let value = v.at(key, at).ptr;
-            prefetch(s, v.at(key + block.keys, at).ptr, C * S::LANES);
+            prefetch(s, next.wrapping_add(at), C * S::LANES);
             let x = each!(s.splat(0.0); C, c => load(s, value.add(c * S::LANES), count));
             let p = block.at(block.buffers.scores, line + key, 0);
             for (r, sums) in sums.iter_mut().enumerate() {
