@@ -23,17 +23,15 @@ const SUMS: usize = 8;
 /// are a multiple of as many keys as there are pairs.
 const TOGETHER: usize = 2;
 
-/// Values, at most, that are added up before they go to the output: few enough that they are read as they lie, row after row, though the
+/// Values that are added up before they go to the output: few enough that they are read as they lie, row after row, though the
 /// registers hold the sums of some columns only.
 const ADDED: usize = 16;
 
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
-/// Places of the next block that are asked for in turn, if its rows have as many bytes: one stream alone does not have all of the
-/// memory's bandwidth (Zen 4), and of short rows the hardware's prefetchers make more if they see them in order.
+/// Places of the next block whose rows are asked for in turn: one stream alone does not have all of the memory's bandwidth (Zen 4).
 const STREAMS: usize = 8;
-const LONG_ROW: usize = 4 * LINE;
 
 /// Products row by row.
 pub(crate) struct Rows;
@@ -179,7 +177,6 @@ impl<S: Simd> Products<S> for Rows {
 #[inline(always)]
 unsafe fn scores<S: Simd, E: Load, const R: usize>(block: &Block<'_, S>, k: Strided<E>, keys: usize, line: usize) {
     let (s, d) = (block.s, block.head.heads.d);
-    let ahead = Ahead::new::<S, E>(block, d);
     let at_once = S::LANES / R;
     let mut partial = [0.0_f32; MAX_LANES * MAX_LANES];
     let mut sums = [0.0_f32; MAX_LANES];
@@ -188,8 +185,9 @@ unsafe fn scores<S: Simd, E: Load, const R: usize>(block: &Block<'_, S>, k: Stri
         // SAFETY: the keys exist, and their lines.
         unsafe {
             for key in (0..count).step_by(TOGETHER) {
-                for key in start + key..start + key + TOGETHER {
-                    prefetch(s, k.at(ahead.of(key), 0).ptr, d);
+                let (next, apart) = ahead(block, start + key);
+                for i in 0..TOGETHER {
+                    prefetch(s, k.at(next + i * apart, 0).ptr, d);
                 }
                 let mut k = k.at(start + key, 0);
                 if key + 1 == count {
@@ -249,29 +247,11 @@ unsafe fn multiply_add<S: Simd, const R: usize>(
     }
 }
 
-/// The order in which rows of the next block are asked for.
-#[derive(Clone, Copy)]
-struct Ahead {
-    first: usize,
-    /// Rows from one place to the next, and from one row of a place to the next.
-    apart: usize,
-    along: usize,
-}
-
-impl Ahead {
-    /// In rows of `d` elements.
-    #[inline(always)]
-    fn new<S: Simd, E>(block: &Block<'_, S>, d: usize) -> Self {
-        let in_order = d * size_of::<E>() < LONG_ROW;
-        let [apart, along] = if in_order { [1, STREAMS] } else { [block.keys / STREAMS, 1] };
-        Self { first: block.keys, apart, along }
-    }
-
-    /// The row that is asked for when row `key` of a block is read.
-    #[inline(always)]
-    fn of(&self, key: usize) -> usize {
-        self.first + key % STREAMS * self.apart + key / STREAMS * self.along
-    }
+/// The row that is asked for when row `key` of a block is read, and rows from there to the next place.
+#[inline(always)]
+fn ahead<S: Simd>(block: &Block<'_, S>, key: usize) -> (usize, usize) {
+    let apart = block.keys / STREAMS;
+    (block.keys + key % STREAMS * apart + key / STREAMS, apart)
 }
 
 /// Asks for the cache lines of `count` elements.
@@ -291,30 +271,25 @@ unsafe fn accumulate<S: Simd, E: Load, const R: usize, const C: usize>(
     line: usize,
 ) {
     let dv = block.head.heads.dv;
-    let ahead = Ahead::new::<S, E>(block, dv);
-    let mut next = [v.ptr; ADDED];
-    for (key, next) in keys.clone().zip(&mut next) {
-        *next = v.at(ahead.of(key), 0).ptr;
-    }
     let mut at = 0;
     // SAFETY: the values exist, and the output up to whole registers.
     unsafe {
         while C > 1 && at + C * S::LANES <= dv {
-            accumulate_columns::<S, E, R, C>(block, (v, &next), keys.clone(), line, at);
+            accumulate_columns::<S, E, R, C>(block, v, keys.clone(), line, at);
             at += C * S::LANES;
         }
         while at < dv {
-            accumulate_columns::<S, E, R, 1>(block, (v, &next), keys.clone(), line, at);
+            accumulate_columns::<S, E, R, 1>(block, v, keys.clone(), line, at);
             at += S::LANES;
         }
     }
 }
 
-/// `C` registers of columns from `at` on; only a single one may be short. Asks for the same columns of the rows `next`.
+/// `C` registers of columns from `at` on; only a single one may be short.
 #[inline(always)]
 unsafe fn accumulate_columns<S: Simd, E: Load, const R: usize, const C: usize>(
     block: &Block<'_, S>,
-    (v, next): (Strided<E>, &[*const E; ADDED]),
+    v: Strided<E>,
     keys: Range<usize>,
     line: usize,
     at: usize,
@@ -326,14 +301,17 @@ unsafe fn accumulate_columns<S: Simd, E: Load, const R: usize, const C: usize>(
     unsafe {
         // A sum of its own: one chain over all keys would round more.
         let mut sums = [[s.splat(0.0); C]; R];
-        for (key, &next) in keys.zip(next) {
-            let value = v.at(key, at).ptr;
-            prefetch(s, next.wrapping_add(at), C * S::LANES);
-            let x = each!(s.splat(0.0); C, c => load(s, value.add(c * S::LANES), count));
-            let p = block.at(block.buffers.scores, line + key, 0);
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let p = s.splat(*p.add(r));
-                *sums = each!(p; C, c => s.fma(x[c], p, sums[c]));
+        for first in keys.clone().step_by(STREAMS) {
+            let (next, apart) = ahead(block, first);
+            for (i, key) in (first..keys.end.min(first + STREAMS)).enumerate() {
+                let value = v.at(key, at).ptr;
+                prefetch(s, v.at(next + i * apart, at).ptr, C * S::LANES);
+                let x = each!(s.splat(0.0); C, c => load(s, value.add(c * S::LANES), count));
+                let p = block.at(block.buffers.scores, line + key, 0);
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let p = s.splat(*p.add(r));
+                    *sums = each!(p; C, c => s.fma(x[c], p, sums[c]));
+                }
             }
         }
         for (r, sums) in sums.into_iter().enumerate() {
