@@ -52,6 +52,23 @@ fn a_value_beside_the_first_that_a_block_sees_has_no_influence() {
     }
 }
 
+/// Nor has one in a later block of keys, which finds an output there and may begin with the second of a pair.
+#[test]
+fn a_value_that_some_do_not_see_has_no_influence_in_any_block() {
+    for dtype in DTYPES {
+        for key_block in [None, Some(33)] {
+            let draw = Draw { types: [dtype; 3], key_block, ..Draw::plain(1, 16, 1) };
+            let mut clean = draw.problem(Rows::One, [100, 100]);
+            clean.form.window = [Some(40), Some(0)];
+            for key in [32, 33, 34, 65, 66, 67, 70] {
+                let mut spoiled = clean.clone();
+                spoil(&mut spoiled.v, key, f32::NAN);
+                assert_bits_without(&clean, &spoiled, key);
+            }
+        }
+    }
+}
+
 /// Those who do not see `key`, in which alone the problems differ, have the same bits in both.
 fn assert_bits_without(clean: &Problem, spoiled: &Problem, key: usize) {
     every_level(|engine| {
