@@ -30,8 +30,9 @@ const ADDED: usize = 16;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
-/// Places of the next block whose rows are asked for in turn: one stream alone does not have all of the memory's bandwidth (Zen 4).
-const STREAMS: usize = 8;
+/// Places of the next block whose keys are asked for in turn: one stream alone does not always have all of the memory's bandwidth
+/// (Zen 4). Values are asked for a few columns of a row at a time, which is as many streams.
+const PLACES: usize = 8;
 
 /// Products row by row.
 pub(crate) struct Rows;
@@ -185,9 +186,9 @@ unsafe fn scores<S: Simd, E: Load, const R: usize>(block: &Block<'_, S>, k: Stri
         // SAFETY: the keys exist, and their lines.
         unsafe {
             for key in (0..count).step_by(TOGETHER) {
-                let (next, apart) = ahead(block, start + key);
-                for i in 0..TOGETHER {
-                    prefetch(s, k.at(next + i * apart, 0).ptr, d);
+                for i in start + key..start + key + TOGETHER {
+                    let next = i % PLACES * (block.keys / PLACES) + i / PLACES;
+                    prefetch(s, k.at(block.keys + next, 0).ptr, d);
                 }
                 let mut k = k.at(start + key, 0);
                 if key + 1 == count {
@@ -247,13 +248,6 @@ unsafe fn multiply_add<S: Simd, const R: usize>(
     }
 }
 
-/// The row that is asked for when row `key` of a block is read, and rows from there to the next place.
-#[inline(always)]
-fn ahead<S: Simd>(block: &Block<'_, S>, key: usize) -> (usize, usize) {
-    let apart = block.keys / STREAMS;
-    (block.keys + key % STREAMS * apart + key / STREAMS, apart)
-}
-
 /// Asks for the cache lines of `count` elements.
 #[inline(always)]
 fn prefetch<S: Simd, E>(s: S, p: *const E, count: usize) {
@@ -301,17 +295,14 @@ unsafe fn accumulate_columns<S: Simd, E: Load, const R: usize, const C: usize>(
     unsafe {
         // A sum of its own: one chain over all keys would round more.
         let mut sums = [[s.splat(0.0); C]; R];
-        for first in keys.clone().step_by(STREAMS) {
-            let (next, apart) = ahead(block, first);
-            for (i, key) in (first..keys.end.min(first + STREAMS)).enumerate() {
-                let value = v.at(key, at).ptr;
-                prefetch(s, v.at(next + i * apart, at).ptr, C * S::LANES);
-                let x = each!(s.splat(0.0); C, c => load(s, value.add(c * S::LANES), count));
-                let p = block.at(block.buffers.scores, line + key, 0);
-                for (r, sums) in sums.iter_mut().enumerate() {
-                    let p = s.splat(*p.add(r));
-                    *sums = each!(p; C, c => s.fma(x[c], p, sums[c]));
-                }
+        for key in keys {
+            let value = v.at(key, at).ptr;
+            prefetch(s, v.at(key + block.keys, at).ptr, C * S::LANES);
+            let x = each!(s.splat(0.0); C, c => load(s, value.add(c * S::LANES), count));
+            let p = block.at(block.buffers.scores, line + key, 0);
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let p = s.splat(*p.add(r));
+                *sums = each!(p; C, c => s.fma(x[c], p, sums[c]));
             }
         }
         for (r, sums) in sums.into_iter().enumerate() {
