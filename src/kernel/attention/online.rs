@@ -70,8 +70,8 @@ impl<S: Simd> Block<'_, S> {
             // The lanes that have not are rescaled by 1.
             let new = s.select(risen, top, old);
             self.store(state, MAX, j, new);
-            if !s.any(s.lt(s.splat(f32::NEG_INFINITY), old)) {
-                // Nothing was seen yet: the output and the sums are zero.
+            if !S::SMALL && !s.any(s.lt(s.splat(f32::NEG_INFINITY), old)) {
+                // Nothing was seen yet: the output and the sums are zero. Small code multiplies them.
                 return;
             }
             // `old`, not its finite form: where nothing was seen yet it is -inf, and the factor 0.
