@@ -53,15 +53,15 @@ impl Blocking {
     /// A panel's block is 96 KiB at 48 columns, one of A with it 288 KiB. Four times as many steps are slower on Intel's servers, the
     /// more so the larger the matrices.
     const SHORT: Self = Self { steps: 512, rows: 144 };
-    /// At the level of AMD's cores, which lose more by a visit to C than by blocks that outgrow the second-level cache (and at Arm's
-    /// that multiplies pairs, where nobody has measured it).
+    /// At the level of AMD's cores, which lose more by a visit to C than by blocks that outgrow the second-level cache.
     const LONG: Self = Self { steps: 4 * Self::SHORT.steps, ..Self::SHORT };
     /// Where whole tiles are multiplied. That fast, each visit to C counts, and each pass over the panels.
     const OF_TILES: Self = Self { steps: 64 * tiles::STEPS, rows: 256 };
 
     /// Of sums in registers.
     pub const fn of_registers(level: Level) -> Self {
-        if level.has_bf16_dot() && !level.has_tiles() { Self::LONG } else { Self::SHORT }
+        let of_amd = cfg!(target_arch = "x86_64") && level.has_bf16_dot() && !level.has_tiles();
+        if of_amd { Self::LONG } else { Self::SHORT }
     }
 
     /// Of [`Dot`].

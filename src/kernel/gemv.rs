@@ -1,7 +1,7 @@
 //! Matrix times vector with weights as files have them, bound by the memory that they stream from.
 //!
 //! With a row for each output, every output is a dot product of two contiguous rows. A few rows side by side share each
-//! register of `x`; halves that come from memory are read in one stream instead, since there is more to do for each byte of them.
+//! register of `x`; halves that come from memory are read in one stream instead.
 //! With a column for each output, rows of the weights are added to the result, each times its element of `x`.
 
 use crate::element::{Dtype, Load};
@@ -24,8 +24,8 @@ const MORE_ROWS: usize = 8;
 /// Bytes of weights from which on they are taken to come from memory, and of halves from which on a stream is no slower.
 const FAR: usize = 8 << 20;
 const FAR_HALVES: usize = 1 << 20;
-/// Bytes from an element to what is fetched when it is read: in each of [`MORE_ROWS`], and in a single stream. AMD's cores lose a
-/// fifth of their bandwidth where the stream's is a page.
+/// Bytes from an element to what is fetched when it is read: in each of [`MORE_ROWS`], and in a single stream. A Zen 4
+/// core loses a tenth of its bandwidth where the stream's is a page.
 const AHEAD_IN_ROWS: usize = 2048;
 const AHEAD: usize = 8 * AHEAD_IN_ROWS;
 /// Bytes of a cache line.

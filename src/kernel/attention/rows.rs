@@ -31,7 +31,7 @@ const ADDED: usize = 16;
 const LINE: usize = 64;
 
 /// Places of the next block whose keys are asked for in turn: one stream alone does not always have all of the memory's bandwidth
-/// (Zen 4). Values are asked for a few columns of a row at a time, which is as many streams.
+/// (Zen 4). Of values a few columns of [`ADDED`] rows are asked for, then the next few: more places gain nothing there.
 const PLACES: usize = 8;
 
 /// Products row by row.
