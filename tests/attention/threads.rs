@@ -1,7 +1,7 @@
 //! What the bits of attention do not depend on: the number of threads, how a batch is split, the state of the scratch.
 
 use crate::common::attend::Problem;
-use crate::common::attend::draw::{Draw, draws, draws_in_turn, rows};
+use crate::common::attend::draw::{Draw, Sight, draws, draws_in_turn, rows};
 use crate::common::attend::form::{Form, Rows, Span};
 use crate::common::data::dimension;
 use crate::common::memory::Bytes;
@@ -9,6 +9,7 @@ use crate::common::pools::every_pool;
 use crate::common::stored::{DTYPES, Stored};
 use crate::common::{cases, every_level};
 use proptest::prelude::*;
+use selfattn::Dtype;
 
 fn assert_same_with_every_pool(problem: &Problem) {
     every_level(|engine| {
@@ -136,6 +137,22 @@ fn the_scratch_does_not_depend_on_queries_keys_or_heads() {
         let fewer = Form { key_block: Some(1), ..small.clone() };
         assert!(bytes(&fewer) < bytes(&small), "{} {}", engine.level(), bytes(&fewer));
     });
+}
+
+/// A key that no one sees may be multiplied with the one beside it, by a weight of 0. Here all results are below the normal numbers: at
+/// levels that flush those they are zeros, and whether such a term is added shows in their signs.
+#[test]
+fn threads_do_not_change_the_sign_of_a_zero() {
+    for (window, query_offset) in [([Some(0), Some(0)], 1), ([Some(1), Some(2)], 2), ([None, Some(0)], 0)] {
+        let sight = Sight { window, query_offset: Some(query_offset), ..Sight::default() };
+        let draw = Draw { types: [Dtype::Bf16; 3], sight, ..Draw::plain(1, 66, 5) };
+        for n_q in [20, 104] {
+            let mut problem = draw.problem(Rows::One, [n_q, 1043]);
+            problem.form.sinks = Some(vec![10.0]);
+            problem.v = Stored::new(Dtype::Bf16, [1043, 66], 0, 0, |_, _| -f32::MIN_POSITIVE);
+            assert_same_with_every_pool(&problem);
+        }
+    }
 }
 
 /// The keys of few queries are divided among the threads; those of more queries beside them, in as few blocks, are not. Where few

@@ -84,22 +84,21 @@ impl<'a, S> Deref for Block<'a, S> {
 /// See [`Queries`].
 #[inline(always)]
 pub(crate) unsafe fn run_in_turn<S: Simd, P: Products<S>>(s: S, blocks: &[Queries<'_>]) {
-    let seen = blocks.iter().map(|queries| queries.sight.keys()).reduce(|a, b| a.start.min(b.start)..a.end.max(b.end));
-    let Some((first, seen)) = blocks.first().zip(seen) else { return };
+    let taken = |queries: &Queries<'_>| rounded(queries.sight.keys(), P::TOGETHER, queries.head.n_k);
+    let all = blocks.iter().map(taken).reduce(|a, b| a.start.min(b.start)..a.end.max(b.end));
+    let Some((first, all)) = blocks.first().zip(all) else { return };
     // SAFETY: the same contract, here and in all that follows.
     unsafe {
         for queries in blocks {
             Block::new(s, queries.clone()).start::<P>(true);
         }
-        for all in first.head.blocks(seen, first.keys) {
-            let mut taken = false;
+        for all in first.head.blocks(all, first.keys) {
+            let mut have_values = false;
             for queries in blocks {
-                let seen = queries.sight.keys();
-                let start = seen.start - seen.start % P::TOGETHER;
-                let keys = within(&(start..seen.end.next_multiple_of(P::TOGETHER)), all.clone());
-                if !seen.is_empty() && !keys.is_empty() {
+                let keys = within(&taken(queries), all.clone());
+                if !keys.is_empty() {
                     // A copy: what lies behind a reference, the compiler would keep nothing of in registers.
-                    taken = Block::new(s, queries.clone()).step::<P>(keys, &all, taken);
+                    have_values = Block::new(s, queries.clone()).step::<P>(keys, &all, have_values);
                 }
             }
         }
@@ -107,6 +106,16 @@ pub(crate) unsafe fn run_in_turn<S: Simd, P: Products<S>>(s: S, blocks: &[Querie
             Block::new(s, queries.clone()).finish::<P>();
         }
     }
+}
+
+/// The keys that are multiplied with those seen, `together` at a time. Not only where they are read for others anyway: a term of 0 may
+/// change the sign of a sum of 0.
+#[inline(always)]
+fn rounded(seen: Range<usize>, together: usize, n_k: usize) -> Range<usize> {
+    if seen.is_empty() {
+        return seen;
+    }
+    seen.start - seen.start % together..seen.end.next_multiple_of(together).min(n_k)
 }
 
 impl<'a, S: Simd> Block<'a, S> {
