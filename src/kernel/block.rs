@@ -53,20 +53,28 @@ impl Blocking {
     /// A panel's block is 96 KiB at 48 columns, one of A with it 288 KiB. Four times as many steps are slower on Intel's servers, the
     /// more so the larger the matrices.
     const SHORT: Self = Self { steps: 512, rows: 144 };
-    /// At the level of AMD's cores, which lose more by a visit to C than by blocks that outgrow the second-level cache.
+    /// On AMD's cores, which lose more by a visit to C than by blocks that outgrow the second-level cache.
     const LONG: Self = Self { steps: 4 * Self::SHORT.steps, ..Self::SHORT };
     /// Where whole tiles are multiplied. That fast, each visit to C counts, and each pass over the panels.
     const OF_TILES: Self = Self { steps: 64 * tiles::STEPS, rows: 256 };
 
     /// Of sums in registers.
-    pub const fn of_registers(level: Level) -> Self {
-        let of_amd = cfg!(target_arch = "x86_64") && level.has_bf16_dot() && !level.has_tiles();
-        if of_amd { Self::LONG } else { Self::SHORT }
+    fn of_registers(level: Level) -> Self {
+        if level.is_amd() { Self::LONG } else { Self::SHORT }
     }
 
     /// Of [`Dot`].
-    pub const fn of_dots(level: Level) -> Self {
+    fn of_dots(level: Level) -> Self {
         if level.has_tiles() { Self::OF_TILES } else { Self::of_registers(level) }
+    }
+
+    /// The farthest at this level, whichever CPU it is, of [`Dot`] or of others.
+    pub const fn most(level: Level, dot: bool) -> Self {
+        match (dot && level.has_tiles(), level.may_be_amd()) {
+            (true, _) => Self::OF_TILES,
+            (_, true) => Self::LONG,
+            _ => Self::SHORT,
+        }
     }
 }
 

@@ -64,10 +64,6 @@ impl Types {
         level.has_bf16_dot() && matches!((self.a, self.b), (Dtype::Bf16, Dtype::Bf16))
     }
 
-    const fn blocking(self, level: Level) -> Blocking {
-        if self.dot(level) { Blocking::of_dots(level) } else { Blocking::of_registers(level) }
-    }
-
     /// Whether weights are packed or widened on the way, at least for many rows.
     pub const fn packs(self, level: Level) -> bool {
         let in_pairs = level.has_bf16_dot() && matches!(self.b, Dtype::Bf16);
@@ -82,7 +78,7 @@ impl Types {
 
 /// Floats of memory for one task: widened rows of A, and panels that are packed or widened; `None` on overflow.
 pub(crate) const fn memory_lens(level: Level, size: Size, types: Types) -> Option<[usize; 2]> {
-    let blocking = types.blocking(level);
+    let blocking = Blocking::most(level, types.dot(level));
     let panels = if types.packs_for(level, size.m) { chunk(level, blocking, size.m) } else { 0 };
     let steps = min(size.k, blocking.steps);
     let widens = !matches!(types.a, Dtype::F32) && !types.dot(level);

@@ -207,6 +207,22 @@ impl Level {
         unsafe { self.0.dispatch_tiles(op) }
     }
 
+    /// Whether AMD has CPUs whose best level this is.
+    pub(crate) const fn may_be_amd(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return matches!(self.0, Kind::Avx2 | Kind::Avx512Bf16);
+        #[cfg(not(target_arch = "x86_64"))]
+        return false;
+    }
+
+    /// Whether the CPU is one of those.
+    pub(crate) fn is_amd(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return self.may_be_amd() && x86::is_amd();
+        #[cfg(not(target_arch = "x86_64"))]
+        return false;
+    }
+
     #[cfg(feature = "std")]
     fn from_environment() -> Option<Self> {
         Self::from_name(std::env::var_os("SELFATTN_LEVEL")?.to_str()?).ok()

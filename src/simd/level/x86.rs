@@ -4,6 +4,7 @@
 //! an instruction set counts only if the CPU has it and the operating system saves its registers.
 
 use core::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
+use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use super::Shape;
 use crate::simd::amx::{Amx, ask_for_tiles};
@@ -107,8 +108,20 @@ impl Kind {
     }
 }
 
+/// Whether the CPU is one of AMD's: 0 as long as it was not asked, then 1 if it is not and 2 if it is.
+static IS_AMD: AtomicU8 = AtomicU8::new(0);
+
+/// Whether the CPU is one of AMD's. Asked once, then remembered; no where it is not asked.
+pub(super) fn is_amd() -> bool {
+    if Kind::IS_ASKED && IS_AMD.load(Relaxed) == 0 {
+        IS_AMD.store(1 + u8::from(CpuBits::read().vendor == AMD), Relaxed);
+    }
+    IS_AMD.load(Relaxed) == 2
+}
+
 /// Leaf 0, ebx, edx, ecx: the vendor's name.
 const INTEL: [u32; 3] = [u32::from_le_bytes(*b"Genu"), u32::from_le_bytes(*b"ineI"), u32::from_le_bytes(*b"ntel")];
+const AMD: [u32; 3] = [u32::from_le_bytes(*b"Auth"), u32::from_le_bytes(*b"enti"), u32::from_le_bytes(*b"cAMD")];
 /// Leaf 1, ecx.
 const FMA: u32 = 1 << 12;
 const OSXSAVE: u32 = 1 << 27;
@@ -270,12 +283,11 @@ mod tests {
 
     #[test]
     fn the_fastest_level_is_the_highest_but_where_pairs_are_slow() {
-        let amd = [*b"Auth", *b"enti", *b"cAMD"].map(u32::from_le_bytes);
         let cases = [
             ("Sapphire Rapids", FULL, Kind::Avx512),
             ("Cooper Lake", CpuBits { leaf7_edx: !AVX512_FP16, ..FULL }, Kind::Avx512Bf16),
-            ("Zen 4", CpuBits { vendor: amd, leaf7_edx: !AVX512_FP16, ..FULL }, Kind::Avx512Bf16),
-            ("AMD with AVX512_FP16", CpuBits { vendor: amd, ..FULL }, Kind::Avx512Bf16),
+            ("Zen 4", CpuBits { vendor: AMD, leaf7_edx: !AVX512_FP16, ..FULL }, Kind::Avx512Bf16),
+            ("AMD with AVX512_FP16", CpuBits { vendor: AMD, ..FULL }, Kind::Avx512Bf16),
         ];
         for (name, cpu, expected) in cases {
             assert_eq!(Kind::Avx512Bf16.fastest_on(cpu), expected, "{name}");
@@ -284,6 +296,14 @@ mod tests {
             }
         }
         assert_eq!(crate::Level::detect().0, Kind::probe().fastest());
+    }
+
+    /// The kernel's word for it is the reference where there is one.
+    #[test]
+    fn the_vendor_is_the_one_that_the_kernel_names() {
+        if let Ok(cpu) = std::fs::read_to_string("/proc/cpuinfo") {
+            assert_eq!((is_amd(), is_amd()), (cpu.contains("AuthenticAMD"), cpu.contains("AuthenticAMD")));
+        }
     }
 
     /// The standard library's detection is the reference where there is one: it does not know tiles yet.
