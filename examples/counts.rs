@@ -8,21 +8,22 @@ use std::process::ExitCode;
 use half::f16;
 use selfattn::block::{Batch, Encoder, Layer};
 use selfattn::weights::{EncoderConfig, SafeTensors};
-use selfattn::{Activation, Attention, Dtype, Engine, Epilogue, MatMut, MatRef, Matrix, Packed, Weights};
+use selfattn::{Activation, Attention, Dtype, Element, Engine, Epilogue, MatMut, MatRef, Matrix, Packed, Weights};
 
 type Result<T = ()> = std::result::Result<T, selfattn::Error>;
 
 type Case = fn(&Engine<'_>) -> Result;
 
 /// Name, and what it does.
-const CASES: [(&str, Case); 10] = [
+const CASES: [(&str, Case); 11] = [
     ("matmul-f32-packed-16x384x1536", |engine| product(engine, 16, Dtype::F32, true)),
     ("matmul-f16-packed-16x384x1536", |engine| product(engine, 16, Dtype::F16, true)),
     ("matmul-f32-plain-16x384x1536", |engine| product(engine, 16, Dtype::F32, false)),
     ("matmul-f32-packed-1x384x1536", |engine| product(engine, 1, Dtype::F32, true)),
     ("gemv-f32-384x1536", gemv),
-    ("attention-12x128x32", |engine| attention(engine, 128, 128)),
-    ("attention-12x1x1024x32", |engine| attention(engine, 1, 1024)),
+    ("attention-12x128x32", |engine| attention::<f32>(engine, 128, 128)),
+    ("attention-f16-12x128x32", |engine| attention::<f16>(engine, 128, 128)),
+    ("attention-12x1x1024x32", |engine| attention::<f32>(engine, 1, 1024)),
     ("softmax-64x128", softmax),
     ("layer-norm-64x384", layer_norm),
     ("encoder-built-in-16", encoder),
@@ -85,9 +86,13 @@ fn gemv(engine: &Engine<'_>) -> Result {
     measured(&mut || engine.gemv(w, &x, &mut y))
 }
 
-fn attention(engine: &Engine<'_>, queries: usize, keys: usize) -> Result {
+fn attention<E: Element>(engine: &Engine<'_>, queries: usize, keys: usize) -> Result
+where
+    for<'m> Matrix<'m>: From<MatRef<'m, E>>,
+{
     let (heads, d) = (12, 32);
-    let (q, k, v) = (numbers(queries * heads * d), numbers(keys * heads * d), numbers(keys * heads * d));
+    let elements = |rows: usize| numbers(rows * heads * d).into_iter().map(E::from_f32).collect::<Vec<_>>();
+    let (q, k, v) = (elements(queries), elements(keys), elements(keys));
     let attention = Attention::new(heads, d);
     let mut scratch = vec![0; engine.attention_scratch(&attention)?];
     let (q, mut out) = (MatRef::new(&q, queries, heads * d)?, vec![0.0; queries * heads * d]);

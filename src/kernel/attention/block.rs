@@ -19,6 +19,7 @@ use super::online::{reciprocal, sink_in_powers_of_two, weight_of_sink};
 use super::place::Segment;
 use super::queries::{MAX, PLACE, Queries, SLOPE, SUM};
 use super::within;
+use crate::engine::div_rem;
 use crate::simd::Simd;
 
 /// Keys looked at together where not every query sees every key: the most rows of a tile of registers.
@@ -49,7 +50,10 @@ pub(crate) trait Products<S: Simd> {
         // SAFETY: the same contract.
         unsafe { block.exponentials(segment, line) }
     }
-    /// The values of a block of keys, as the product with them wants them: for all blocks of queries that take the keys in turn.
+    /// The keys of a block of them, as the product with them wants them: for all blocks of queries that take the keys in turn.
+    #[inline(always)]
+    unsafe fn take_keys(_: &Block<'_, S>, _: &Range<usize>) {}
+    /// The same of values.
     #[inline(always)]
     unsafe fn take_values(_: &Block<'_, S>, _: &Range<usize>) {}
     /// The output plus the segment's values times its exponentials.
@@ -77,6 +81,13 @@ impl<'a, S> Deref for Block<'a, S> {
     }
 }
 
+/// What has been taken of a block of keys and their values: [`Products::take_keys`], [`Products::take_values`].
+#[derive(Clone, Copy, Default)]
+struct Taken {
+    keys: bool,
+    values: bool,
+}
+
 /// Blocks of the same head of keys, over all keys that their queries see: each block of keys in turn for all of them. A block of
 /// queries takes the keys that it would take alone, so its bits do not depend on those beside it. The level has not to be small.
 ///
@@ -84,8 +95,8 @@ impl<'a, S> Deref for Block<'a, S> {
 /// See [`Queries`].
 #[inline(always)]
 pub(crate) unsafe fn run_in_turn<S: Simd, P: Products<S>>(s: S, blocks: &[Queries<'_>]) {
-    let taken = |queries: &Queries<'_>| rounded(queries.sight.keys(), P::TOGETHER, queries.head.n_k);
-    let all = blocks.iter().map(taken).reduce(|a, b| a.start.min(b.start)..a.end.max(b.end));
+    let keys_of = |queries: &Queries<'_>| rounded(queries.sight.keys(), P::TOGETHER, queries.head.n_k);
+    let all = blocks.iter().map(keys_of).reduce(|a, b| a.start.min(b.start)..a.end.max(b.end));
     let Some((first, all)) = blocks.first().zip(all) else { return };
     // SAFETY: the same contract, here and in all that follows.
     unsafe {
@@ -93,12 +104,12 @@ pub(crate) unsafe fn run_in_turn<S: Simd, P: Products<S>>(s: S, blocks: &[Querie
             Block::new(s, queries.clone()).start::<P>(true);
         }
         for all in first.head.blocks(all, first.keys) {
-            let mut have_values = false;
+            let mut taken = Taken::default();
             for queries in blocks {
-                let keys = within(&taken(queries), all.clone());
+                let keys = within(&keys_of(queries), all.clone());
                 if !keys.is_empty() {
                     // A copy: what lies behind a reference, the compiler would keep nothing of in registers.
-                    have_values = Block::new(s, queries.clone()).step::<P>(keys, &all, have_values);
+                    taken = Block::new(s, queries.clone()).step::<P>(keys, &all, taken);
                 }
             }
         }
@@ -143,14 +154,13 @@ impl<'a, S: Simd> Block<'a, S> {
     pub unsafe fn walk<P: Products<S>>(&self, keys: Range<usize>) {
         for keys in self.head.blocks(keys, self.keys) {
             // SAFETY: see `Queries`.
-            unsafe { self.step::<P>(keys.clone(), &keys, false) };
+            unsafe { self.step::<P>(keys.clone(), &keys, Taken::default()) };
         }
     }
 
-    /// Some keys of `all` of a block of them, whose values may have been [taken](Products::take_values) before; whether they have been
-    /// now.
+    /// Some keys of `all` of a block of them; what has been taken of it before, and now.
     #[inline(always)]
-    unsafe fn step<P: Products<S>>(&self, keys: Range<usize>, all: &Range<usize>, mut taken: bool) -> bool {
+    unsafe fn step<P: Products<S>>(&self, keys: Range<usize>, all: &Range<usize>, mut taken: Taken) -> Taken {
         let s = self.s;
         // SAFETY: see `Queries`.
         unsafe {
@@ -159,6 +169,10 @@ impl<'a, S: Simd> Block<'a, S> {
                 let line = segment.keys.start - keys.start;
                 if self.head.mask.is_some() && self.ask(&segment, line, Ask::IsHidden) {
                     continue;
+                }
+                if !taken.keys {
+                    P::take_keys(self, all);
+                    taken.keys = true;
                 }
                 P::scores(self, &segment, line);
                 self.ask(&segment, line, Ask::Adjust);
@@ -172,9 +186,9 @@ impl<'a, S: Simd> Block<'a, S> {
                 if self.head.mask.is_some() && self.ask(&segment, line, Ask::IsHidden) {
                     continue;
                 }
-                if !taken {
+                if !taken.values {
                     P::take_values(self, all);
-                    taken = true;
+                    taken.values = true;
                 }
                 if self.may_hide(&segment) && self.ask(&segment, line, Ask::AccumulateSeen) {
                     continue;
@@ -184,6 +198,12 @@ impl<'a, S: Simd> Block<'a, S> {
             }
         }
         taken
+    }
+
+    /// Keys from the first of a block of them, wherever that is, to this one.
+    #[inline(always)]
+    pub fn place_in_block(&self, key: usize) -> usize {
+        div_rem(key, self.keys).1
     }
 
     /// Register `j` of line `line` of a buffer.

@@ -1,7 +1,10 @@
 //! How keys and values come to a block: read in place or widened, and brought nearer before they are needed.
 
+use core::ops::Range;
+
 use super::block::Block;
 use super::head::{Operand, for_each_operand};
+use super::queries::Way;
 use crate::element::Load;
 use crate::kernel::Strided;
 use crate::kernel::map::{load, registers, store};
@@ -19,6 +22,76 @@ impl<S: Simd> Block<'_, S> {
         }
         let row = self.head.ring.row(key);
         for_each_operand!(of, rows => Ahead::new(rows.at(row, 0).ptr, size, rows.row, [product[0].div_ceil(S::MR), product[1]]))
+    }
+
+    /// Whether keys and values have been put side by side, see [`Way::Taken`].
+    #[inline(always)]
+    fn is_taken(&self) -> bool {
+        !S::SMALL && self.way == Way::Taken
+    }
+
+    /// Whether the products find all keys or values in f32, without widening some at a time.
+    #[inline(always)]
+    pub fn are_whole(&self, of: Operand) -> bool {
+        matches!(of, Operand::F32(_)) || self.is_taken()
+    }
+
+    /// Puts the keys of a block of them to where [`keys`](Self::keys) finds them, if they are to be.
+    #[inline(always)]
+    pub unsafe fn take_keys(&self, keys: &Range<usize>) {
+        // SAFETY: the keys exist, and there is room for a block of them.
+        unsafe { self.take(self.head.k, keys, self.taken_keys(keys.start)) }
+    }
+
+    /// The same of values.
+    #[inline(always)]
+    pub unsafe fn take_values(&self, keys: &Range<usize>) {
+        // SAFETY: the values exist, and there is room for a block of them.
+        unsafe { self.take(self.head.v, keys, self.taken_values(keys.start)) }
+    }
+
+    #[inline(always)]
+    unsafe fn take(&self, from: Operand, keys: &Range<usize>, to: Strided) {
+        if !self.is_taken() {
+            return;
+        }
+        let from = from.at(self.head.ring.row(keys.start), 0);
+        // Not inlined: it is as much code as there are types.
+        self.s.call(Fetch { from, size: [keys.len(), to.row], to: to.ptr.cast_mut() });
+    }
+
+    /// Where keys are taken to, from this one on, a row each.
+    #[inline(always)]
+    fn taken_keys(&self, key: usize) -> Strided {
+        let d = self.head.heads.d;
+        Strided { ptr: self.buffers.fetched.cast_const(), row: d, col: 1 }.at(self.place_in_block(key), 0)
+    }
+
+    /// The same of values, behind the keys.
+    #[inline(always)]
+    fn taken_values(&self, key: usize) -> Strided {
+        let ptr = self.buffers.fetched.wrapping_add(self.keys * self.head.heads.d).cast_const();
+        Strided { ptr, row: self.head.heads.dv, col: 1 }.at(self.place_in_block(key), 0)
+    }
+
+    /// `count` keys in f32, a row each.
+    #[inline(always)]
+    pub unsafe fn keys(&self, key: usize, count: usize) -> Strided {
+        if self.is_taken() {
+            return self.taken_keys(key);
+        }
+        // SAFETY: the same contract.
+        unsafe { self.fetch(self.head.k.at(self.head.ring.row(key), 0), [count, self.head.heads.d]) }
+    }
+
+    /// Some columns of the values of `count` keys in f32, a row each.
+    #[inline(always)]
+    pub unsafe fn values(&self, key: usize, count: usize, columns: &Range<usize>) -> Strided {
+        if self.is_taken() {
+            return self.taken_values(key).at(0, columns.start);
+        }
+        // SAFETY: the same contract.
+        unsafe { self.fetch(self.head.v.at(self.head.ring.row(key), columns.start), [count, columns.len()]) }
     }
 
     /// `size[0]` rows and `size[1]` columns of an operand in f32: where they are, or widened into `fetched`, which has room for

@@ -5,7 +5,7 @@ use core::marker::PhantomData;
 use core::ops::Range;
 
 use super::block::{Block, Products};
-use super::head::{Operand, for_each_operand};
+use super::head::for_each_operand;
 use super::place::Segment;
 use crate::element::Load;
 use crate::engine::div_rem;
@@ -47,22 +47,34 @@ impl<S: Simd> Products<S> for Lanes {
     unsafe fn scores(block: &Block<'_, S>, segment: &Segment, line: usize) {
         let d = block.head.heads.d;
         let all = segment.keys.len();
-        let rows = match block.head.k {
-            Operand::F32(_) => all,
-            _ => (div_rem(fetched_len(d, block.keys, S::MR).unwrap_or(0), d).0 / S::MR * S::MR).min(all),
+        let rows = if block.are_whole(block.head.k) {
+            all
+        } else {
+            (div_rem(fetched_len(d, block.keys, S::MR).unwrap_or(0), d).0 / S::MR * S::MR).min(all)
         };
         for i in (0..all).step_by(rows.max(1)) {
             let count = (all - i).min(rows);
             // SAFETY: the keys exist, and the panel has `d` lines.
             unsafe {
-                let row = block.head.ring.row(segment.keys.start + i);
-                let k = block.fetch(block.head.k.at(row, 0), [count, d]);
+                let k = block.keys(segment.keys.start + i, count);
                 let to = block.at(block.buffers.scores, line + i, segment.registers.start);
                 let (size, panel) = ([count, d], (block.buffers.queries, to));
                 let ahead = block.ahead(block.head.k, segment.keys.end + i, size, size);
                 block.s.call(tiles::<S, MultiplyAdd<f32>>(block, segment, size, (k, ahead), panel, false));
             }
         }
+    }
+
+    #[inline(always)]
+    unsafe fn take_keys(block: &Block<'_, S>, keys: &Range<usize>) {
+        // SAFETY: the keys exist.
+        unsafe { block.take_keys(keys) }
+    }
+
+    #[inline(always)]
+    unsafe fn take_values(block: &Block<'_, S>, keys: &Range<usize>) {
+        // SAFETY: the values exist.
+        unsafe { block.take_values(keys) }
     }
 
     #[inline(always)]
@@ -144,20 +156,19 @@ pub(super) fn tiles<S: Simd, K: Kind>(
     }
 }
 
-/// The columns of the values that are taken together: all if they are read in place, else as many as are widened.
+/// The columns of the values that are taken together: all if they are in f32, else as many as are widened.
 #[inline(always)]
 fn parts_of_values<S: Simd>(block: &Block<'_, S>) -> impl Iterator<Item = Range<usize>> + use<S> {
     let dv = block.head.heads.dv;
-    let columns = if matches!(block.head.v, Operand::F32(_)) { dv } else { columns(S::MR) };
+    let columns = if block.are_whole(block.head.v) { dv } else { columns(S::MR) };
     (0..dv).step_by(columns.max(1)).map(move |j| j..dv.min(j + columns))
 }
 
 /// Some columns of the segment's values in f32, a row each.
 #[inline(always)]
 unsafe fn values<S: Simd>(block: &Block<'_, S>, segment: &Segment, columns: &Range<usize>) -> Strided {
-    let row = block.head.ring.row(segment.keys.start);
     // SAFETY: the values exist.
-    unsafe { block.fetch(block.head.v.at(row, columns.start), [segment.keys.len(), columns.len()]).transposed() }
+    unsafe { block.values(segment.keys.start, segment.keys.len(), columns).transposed() }
 }
 
 /// Turns the queries, times the factor, into a panel; lanes without a query are zero.

@@ -13,13 +13,16 @@ const FETCHED: usize = 4;
 /// Blocks of queries that take each block of keys in turn, so that it comes from afar once for all of them.
 pub(super) const ABREAST: usize = 3;
 
-/// The fewest dimensions for which all of them have memory of their own. Heads of fewer are to do with 64 KiB: a second block stands
-/// where keys and values are widened, or behind values in pairs, so only those that are not widened are taken in turn.
+/// Columns of a tile up to which all of them have memory of their own, with a block of keys and values; at wider levels from so many
+/// dimensions on. Heads of fewer are to do with 64 KiB: a second block stands where keys and values are widened, or behind values in
+/// pairs, so only those that are not widened are taken in turn.
+const NARROW: usize = 16;
 const DIMS_APART: usize = 65;
 
 /// The blocks of queries that have memory of their own.
 const fn apart(level: Level, [d, dv]: [usize; 2]) -> usize {
-    if level.is_small() || d < DIMS_APART || dv < DIMS_APART { 1 } else { ABREAST }
+    let few_dims = d < DIMS_APART || dv < DIMS_APART;
+    if level.is_small() || few_dims && level.tile().1 > NARROW { 1 } else { ABREAST }
 }
 
 /// Keys to a block, unless the caller says otherwise. 64 x 48 scores are 12 KiB: with the queries, the output and the block's
@@ -64,6 +67,8 @@ const fn block_lens(level: Level, [d, dv]: [usize; 2], keys: usize) -> Option<[u
         let second = if apart(level, [d, dv]) > 1 { 0 } else { some!(output.checked_add(state)) };
         if second > 0 {
             fetched = max(fetched, some!(second.checked_add(queries)));
+        } else {
+            fetched = max(fetched, some!(some!(d.checked_add(dv)).checked_mul(keys)));
         }
         if level.has_bf16_dot() {
             // Queries of bf16 take half as much.

@@ -119,45 +119,58 @@ impl<'a> Work<'a> {
         self.level.has_bf16_dot() && [q.dtype(), kv.k.dtype(), kv.v.dtype()] == [Dtype::Bf16; 3]
     }
 
+    /// Whether keys or values are widened.
+    fn widens(&self) -> bool {
+        let kv = &self.problem.kv;
+        !self.in_pairs() && [kv.k, kv.v].iter().any(|of| !matches!(of.dtype(), Dtype::F32))
+    }
+
     /// How many blocks, of the `left` from `item` on, take the keys in turn: all of the same head.
     fn abreast(&self, span: &Span, item: usize, left: usize) -> usize {
         // Asked for the level, so that programs for small ones alone do not link what takes several.
-        let bytes = span.keys.len().saturating_mul(self.problem.kv.k.dtype().size());
-        let in_pairs = self.in_pairs();
-        if self.level.is_small() || bytes < BYTES_ABREAST && !in_pairs {
+        if self.level.is_small() {
+            return 1;
+        }
+        let most = self.memory.abreast(self.widens());
+        let far = span.keys.len().saturating_mul(self.problem.kv.k.dtype().size()) >= BYTES_ABREAST;
+        if !(far || self.in_pairs() || self.widens() && most > 1) {
             return 1;
         }
         let blocks = self.blocks(span);
-        let widened = [self.problem.kv.k, self.problem.kv.v].iter().any(|of| !matches!(of.dtype(), Dtype::F32));
-        let most = self.memory.abreast(widened && !in_pairs);
         (blocks - div_rem(item, blocks).1).min(left).min(most)
     }
 
+    /// How `count` blocks in turn are computed.
+    fn way(&self, span: &Span, count: usize) -> Way {
+        match self.in_pairs() {
+            _ if self.is_few(span) => Way::Rows,
+            true => Way::Dots,
+            false if count > 1 && self.widens() => Way::Taken,
+            false => Way::Lanes,
+        }
+    }
+
     /// Block `item` of a sequence, counted through all its heads, with the memory of the task's `i`-th.
-    fn queries(&self, (task, i): (usize, usize), span: &Span, item: usize) -> Queries<'a> {
+    fn queries(&self, way: Way, (task, i): (usize, usize), span: &Span, item: usize) -> Queries<'a> {
         let (width, blocks) = (self.level.tile().1, self.blocks(span));
         let (kv, block) = div_rem(item, blocks);
         let pairs = block * width..self.pairs(span).min((block + 1) * width);
         let head = self.problem.head(span, kv, &self.results);
-        let way = match self.in_pairs() {
-            _ if self.is_few(span) => Way::Rows,
-            true => Way::Dots,
-            false => Way::Lanes,
-        };
         Queries::new(self.level, way, head, pairs, (self.keys, self.memory.buffers(task, i, way)))
     }
 
     /// `count` blocks of a head, from `item` on.
     fn run(&self, task: usize, span: &Span, item: usize, count: usize) {
-        let first = self.queries((task, 0), span, item);
-        match first.way {
+        let way = self.way(span, count);
+        let first = self.queries(way, (task, 0), span, item);
+        match way {
             Way::Rows => {
                 let parts = 0..parts(span.keys.len(), self.keys).len();
                 self.level.dispatch(Few { queries: first, parts, seen: self.memory.partial(task) });
             }
-            way => {
+            _ => {
                 const { assert!(ABREAST == 3, "as many as there are cases") };
-                let next = |i: usize| self.queries((task, i), span, item + i);
+                let next = |i: usize| self.queries(way, (task, i), span, item + i);
                 match count {
                     3 => self.run_many(way, &[first, next(1), next(2)]),
                     2 => self.run_many(way, &[first, next(1)]),
@@ -187,11 +200,11 @@ impl<'a> Work<'a> {
         engine.split(parts, 1, |task, parts| {
             let work = shared.get();
             for i in parts {
-                let (queries, seen) = (work.queries((task, 0), span, item), work.memory.partial(i));
+                let (queries, seen) = (work.queries(Way::Rows, (task, 0), span, item), work.memory.partial(i));
                 work.level.dispatch(Few { queries, parts: i..i + 1, seen });
             }
         });
-        self.level.dispatch(Join { queries: self.queries((0, 0), span, item), memory: &self.memory });
+        self.level.dispatch(Join { queries: self.queries(Way::Rows, (0, 0), span, item), memory: &self.memory });
     }
 }
 

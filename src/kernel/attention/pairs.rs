@@ -12,7 +12,6 @@ use half::bf16;
 use super::block::Block;
 use super::head::Operand;
 use super::place::Segment;
-use crate::engine::div_rem;
 use crate::kernel::Strided;
 use crate::kernel::map::{load, registers, store};
 use crate::kernel::pack::Block as Square;
@@ -54,7 +53,7 @@ pub(super) const fn values_len(dv: usize, keys: usize, lanes: usize) -> Option<u
 /// The first key of the block that a key is in, or the one before it if that is odd: the first of the pairs that stand in `fetched`.
 #[inline(always)]
 fn first_of_block<S: Bf16Dot>(block: &Block<'_, S>, key: usize) -> usize {
-    let first = key - div_rem(key, block.keys).1;
+    let first = key - block.place_in_block(key);
     first - first % 2
 }
 

@@ -37,6 +37,8 @@ pub(crate) enum Way {
     Rows,
     /// [`Lanes`](super::lanes::Lanes).
     Lanes,
+    /// The same, of keys and values that are put side by side in f32 first, once for all blocks of queries that take them in turn.
+    Taken,
     /// bf16, at a level that multiplies pairs of it: [`Dots`](super::dots::Dots).
     Dots,
 }
