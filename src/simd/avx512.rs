@@ -285,9 +285,9 @@ unsafe impl Bf16Dot for Avx512<true> {
     unsafe fn load_zipped(self, first: *const bf16, second: *const bf16) -> __m512 {
         // SAFETY: sixteen halves are 32 bytes.
         unsafe {
-            let first = _mm512_cvtepu16_epi32(_mm256_loadu_si256(first.cast()));
-            let second = _mm512_cvtepu16_epi32(_mm256_loadu_si256(second.cast()));
-            _mm512_castsi512_ps(_mm512_or_si512(first, _mm512_slli_epi32::<16>(second)))
+            let first = _mm512_castsi256_si512(_mm256_loadu_si256(first.cast()));
+            let second = _mm512_castsi256_si512(_mm256_loadu_si256(second.cast()));
+            _mm512_castsi512_ps(_mm512_permutex2var_epi16(first, ZIPPED, second))
         }
     }
 
@@ -296,6 +296,19 @@ unsafe impl Bf16Dot for Avx512<true> {
         isa!(_mm512_dpbf16_ps(sum, as_halves(a), as_halves(b)))
     }
 }
+
+/// An element of the first register and one of the second in turn: bit 5 of an index says which.
+const ZIPPED: __m512i = {
+    let mut index = [0_u16; 2 * LANES];
+    let mut i = 0;
+    while i < LANES {
+        index[2 * i] = i as u16;
+        index[2 * i + 1] = (2 * LANES + i) as u16;
+        i += 1;
+    }
+    // SAFETY: both types are 64 bytes of plain bits.
+    unsafe { core::mem::transmute(index) }
+};
 
 /// Thirty-two halves as the bits they are.
 #[inline(always)]

@@ -133,7 +133,10 @@ fn the_scratch_does_not_depend_on_queries_keys_or_heads() {
         let many = Form { rows: Rows::Packed(vec![1 << 20; 7]), ..small.clone() };
         assert_eq!(bytes(&small), bytes(&many), "{}", engine.level());
         assert_eq!(bytes(&small), bytes(&Form { heads: 16, kv_heads: 16, ..small.clone() }), "{}", engine.level());
-        assert!(bytes(&small) <= 64 << 10, "{} {}", engine.level(), bytes(&small));
+        // CPUs with tiles have 2 MiB of second-level cache, and their products are so fast that they wait for values in pairs unless
+        // many queries share those.
+        let most = if engine.level().name() == "amxbf16" { 256 } else { 64 };
+        assert!(bytes(&small) <= most << 10, "{} {}", engine.level(), bytes(&small));
         let fewer = Form { key_block: Some(1), ..small.clone() };
         assert!(bytes(&fewer) < bytes(&small), "{} {}", engine.level(), bytes(&fewer));
     });

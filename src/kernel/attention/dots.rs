@@ -6,6 +6,7 @@
 //! rounded to bf16. The factor of the logits is not a number that bf16 has: its power of two goes into the
 //! queries, where it is exact, and what is left of it into the exponentials' argument.
 
+use core::mem::MaybeUninit;
 use core::ops::Range;
 
 use half::bf16;
@@ -17,6 +18,7 @@ use super::pairs::{before, pair_within, rows, take, turn, values};
 use super::place::Segment;
 use super::queries::{MAX, SUM};
 use crate::kernel::block::Block as Tiles;
+use crate::kernel::pack::Block as Square;
 use crate::kernel::softmax::finite_max;
 use crate::kernel::tile::Dot;
 use crate::kernel::tiles::{STEPS, multiply as multiply_tiles};
@@ -154,7 +156,8 @@ fn is_late<S: Bf16Dot>(block: &Block<'_, S>) -> bool {
 unsafe fn turn_queries<S: Bf16Dot>(block: &Block<'_, S>) {
     let (s, d) = (block.s, block.head.heads.d);
     let power = s.splat(split(block.factor()).0);
-    let mut square = [0.0; MAX_LANES * MAX_LANES];
+    let mut square = MaybeUninit::<Square>::uninit();
+    let square = square.as_mut_ptr().cast::<f32>();
     for j in 0..block.sight.registers() {
         let lanes = (block.pairs.len() - j * S::LANES).min(S::LANES);
         for p in (0..d).step_by(2 * S::LANES) {
@@ -166,13 +169,13 @@ unsafe fn turn_queries<S: Bf16Dot>(block: &Block<'_, S>) {
                     let pairs = load_pairs(s, rows(block.head.q).at(query, head * d + p).ptr, columns);
                     let (first, second) = (s.first_of_pairs(pairs), s.second_of_pairs(pairs));
                     let scaled = s.pair(s.mul(first, power), s.mul(second, power));
-                    s.store(square.as_mut_ptr().add(lane * S::LANES), scaled);
+                    s.store(square.add(lane * S::LANES), scaled);
                 }
                 for lane in lanes..S::LANES {
-                    s.store(square.as_mut_ptr().add(lane * S::LANES), s.splat(0.0));
+                    s.store(square.add(lane * S::LANES), s.splat(0.0));
                 }
                 let to = block.at(block.buffers.queries, p / 2, j);
-                turn(s, &square, columns.div_ceil(2), (to, block.width));
+                turn(s, square.cast_const(), columns.div_ceil(2), (to, block.width));
             }
         }
     }

@@ -252,8 +252,14 @@ pub(super) unsafe fn clear_output<S: Simd>(block: &Block<'_, S>) {
 
 #[inline(always)]
 pub(super) unsafe fn rescale<S: Simd>(block: &Block<'_, S>, j: usize, factor: S::F32) {
-    for line in 0..block.head.heads.dv {
-        // SAFETY: the output has `dv` lines.
+    // SAFETY: the output has `dv` lines.
+    unsafe { rescale_lines(block, 0..block.head.heads.dv, j, factor) }
+}
+
+#[inline(always)]
+unsafe fn rescale_lines<S: Simd>(block: &Block<'_, S>, lines: Range<usize>, j: usize, factor: S::F32) {
+    for line in lines {
+        // SAFETY: the output has these lines.
         unsafe {
             let x = block.load(block.buffers.output, line, j);
             block.store(block.buffers.output, line, j, block.s.mul(x, factor));
@@ -274,9 +280,9 @@ pub(super) unsafe fn turn_output<S: Simd>(block: &Block<'_, S>, inverse: &[S::F3
         let lanes = (block.pairs.len() - j * S::LANES).min(S::LANES);
         // SAFETY: the output has `dv` lines; the rows of these pairs are this task's, over `dv` columns.
         unsafe {
-            rescale(block, j, inverse);
             for p in (0..dv).step_by(S::LANES) {
                 let columns = (dv - p).min(S::LANES);
+                rescale_lines(block, p..p + columns, j, inverse);
                 let from = block.at(block.buffers.output, p, j).cast_const();
                 if [lanes, columns] == [S::LANES; 2] && block.head.heads.group() == 1 {
                     let to = block.head.out.add(block.pair(j * S::LANES).0 * block.head.out_stride + p);

@@ -12,6 +12,11 @@ const FETCHED: usize = 4;
 
 /// Blocks of queries that take each block of keys in turn, so that it comes from afar once for all of them.
 pub(super) const ABREAST: usize = 3;
+/// The same at levels that have tiles. Those are so fast that to make pairs of values for three blocks takes as long as their products, and
+/// CPUs that have them have 2 MiB of second-level cache.
+pub(super) const ABREAST_OF_TILES: usize = 8;
+/// Blocks of keys that tiles multiply as one: every visit to the output loads and stores all of it.
+const KEYS_OF_TILES: usize = 2;
 
 /// Columns of a tile up to which all of them have memory of their own, with a block of keys and values; at wider levels from so many
 /// dimensions on. Heads of fewer are to do with 64 KiB: a second block stands where keys and values are widened, or behind values in
@@ -22,7 +27,16 @@ const DIMS_APART: usize = 65;
 /// The blocks of queries that have memory of their own.
 const fn apart(level: Level, [d, dv]: [usize; 2]) -> usize {
     let few_dims = d < DIMS_APART || dv < DIMS_APART;
-    if level.is_small() || few_dims && level.tile().1 > NARROW { 1 } else { ABREAST }
+    match level.has_tiles() {
+        true => ABREAST_OF_TILES,
+        _ if level.is_small() || few_dims && level.tile().1 > NARROW => 1,
+        _ => ABREAST,
+    }
+}
+
+/// Keys to a block of pairs, of `keys` to one of others; `None` on overflow.
+pub(super) const fn keys_in_pairs(level: Level, keys: usize) -> Option<usize> {
+    if level.has_tiles() { keys.checked_mul(KEYS_OF_TILES) } else { Some(keys) }
 }
 
 /// Keys to a block, unless the caller says otherwise. 64 x 48 scores are 12 KiB: with the queries, the output and the block's
@@ -57,7 +71,8 @@ const fn partials(level: Level, threads: usize) -> usize {
 const fn block_lens(level: Level, [d, dv]: [usize; 2], keys: usize) -> Option<[usize; BUFFERS - 1]> {
     let ((rows, width), lanes) = (level.tile(), level.lanes());
     let queries = max(some!(d.checked_mul(width)), some!(rows_len(d, lanes)));
-    let scores = some!(some!(keys.checked_add(1)).checked_mul(width));
+    let in_pairs = some!(keys_in_pairs(level, keys));
+    let scores = some!(some!(in_pairs.checked_add(1)).checked_mul(width));
     let output = max(some!(dv.checked_mul(width)), some!(rows_len(dv, lanes)));
     let state = STATE * width;
     let mut fetched = some!(lanes::fetched_len(d, keys, rows));
@@ -73,7 +88,7 @@ const fn block_lens(level: Level, [d, dv]: [usize; 2], keys: usize) -> Option<[u
         if level.has_bf16_dot() {
             // Queries of bf16 take half as much.
             let queries = if second > 0 { some!(d.div_ceil(2).checked_mul(width)) } else { 0 };
-            let values = some!(pairs::values_len(dv, keys, lanes));
+            let values = some!(pairs::values_len(dv, in_pairs, lanes));
             fetched = max(fetched, some!(values.checked_add(some!(second.checked_add(queries)))));
         }
     }
@@ -113,13 +128,19 @@ impl Memory {
         if !level.is_small() && partials(level, threads) == 0 {
             all[BUFFERS - 1] = all[FETCHED];
         }
-        let values = if level.has_bf16_dot() { pairs::values_len(dims[1], keys, lanes)? } else { 0 };
+        let in_pairs = keys_in_pairs(level, keys)?;
+        let values = if level.has_bf16_dot() { pairs::values_len(dims[1], in_pairs, lanes)? } else { 0 };
         Some(Self { all, lens, apart: apart(level, dims), values, partial, lanes })
     }
 
-    /// How many blocks of queries a task can have at a time, if keys or values are to be widened or not.
-    pub const fn abreast(&self, widened: bool) -> usize {
-        if self.apart == 1 && !widened { 2 } else { self.apart }
+    /// How many blocks of queries a task can have at a time, if pairs are multiplied or not, and keys or values widened or not.
+    pub fn abreast(&self, in_pairs: bool, widened: bool) -> usize {
+        match self.apart {
+            1 if widened => 1,
+            1 => 2,
+            all if in_pairs => all,
+            all => all.min(ABREAST),
+        }
     }
 
     /// The parts for block `i` of those that a task has at a time. They share the scores and what is fetched.

@@ -21,7 +21,7 @@ use self::block::{Block, Products};
 use self::dots::Dots;
 use self::head::{Problem, Results, Span};
 use self::lanes::Lanes;
-use self::memory::{ABREAST, Memory};
+use self::memory::{ABREAST, ABREAST_OF_TILES, Memory, keys_in_pairs};
 pub(crate) use self::memory::{BUFFERS, buffer_lens, default_keys};
 use self::queries::{Queries, Way};
 use self::rows::{Partial, Rows, most_pairs};
@@ -131,7 +131,7 @@ impl<'a> Work<'a> {
         if self.level.is_small() {
             return 1;
         }
-        let most = self.memory.abreast(self.widens());
+        let most = self.memory.abreast(self.in_pairs(), self.widens());
         let far = span.keys.len().saturating_mul(self.problem.kv.k.dtype().size()) >= BYTES_ABREAST;
         if !(far || self.in_pairs() || self.widens() && most > 1) {
             return 1;
@@ -156,28 +156,34 @@ impl<'a> Work<'a> {
         let (kv, block) = div_rem(item, blocks);
         let pairs = block * width..self.pairs(span).min((block + 1) * width);
         let head = self.problem.head(span, kv, &self.results);
-        Queries::new(self.level, way, head, pairs, (self.keys, self.memory.buffers(task, i, way)))
+        let keys = match way {
+            // Not more than there is memory for.
+            Way::Dots => keys_in_pairs(self.level, self.keys).unwrap_or(self.keys),
+            _ => self.keys,
+        };
+        Queries::new(self.level, way, head, pairs, (keys, self.memory.buffers(task, i, way)))
     }
 
     /// `count` blocks of a head, from `item` on.
     fn run(&self, task: usize, span: &Span, item: usize, count: usize) {
         let way = self.way(span, count);
-        let first = self.queries(way, (task, 0), span, item);
-        match way {
-            Way::Rows => {
+        let block = |i: usize| self.queries(way, (task, i), span, item + i);
+        match (way, count) {
+            (Way::Rows, _) => {
                 let parts = 0..parts(span.keys.len(), self.keys).len();
-                self.level.dispatch(Few { queries: first, parts, seen: self.memory.partial(task) });
+                self.level.dispatch(Few { queries: block(0), parts, seen: self.memory.partial(task) });
             }
-            _ => {
-                const { assert!(ABREAST == 3, "as many as there are cases") };
-                let next = |i: usize| self.queries(way, (task, i), span, item + i);
-                match count {
-                    3 => self.run_many(way, &[first, next(1), next(2)]),
-                    2 => self.run_many(way, &[first, next(1)]),
-                    _ => self.run_many(way, &[first]),
-                }
-            }
+            (_, 1) => self.run_many(way, &[block(0)]),
+            (_, ..=ABREAST) => self.run_abreast::<ABREAST>(way, count, block),
+            _ => self.run_abreast::<ABREAST_OF_TILES>(way, count, block),
         }
+    }
+
+    /// `count` of at most `N` blocks.
+    fn run_abreast<const N: usize>(&self, way: Way, count: usize, block: impl Fn(usize) -> Queries<'a>) {
+        // The last one stands where there are no more.
+        let blocks: [Queries<'_>; N] = core::array::from_fn(|i| block(i.min(count.saturating_sub(1))));
+        self.run_many(way, blocks.get(..count).unwrap_or(&blocks));
     }
 
     fn run_many(&self, way: Way, blocks: &[Queries<'_>]) {

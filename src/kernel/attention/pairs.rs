@@ -72,20 +72,21 @@ pub(super) unsafe fn take<S: Bf16Dot>(block: &Block<'_, S>, keys: &Range<usize>)
     let (s, dv, row) = (block.s, block.head.heads.dv, row_for_tiles(block));
     let first = first_of_block(block, keys.start);
     let end = (keys.end - first).div_ceil(2);
-    let mut square = [0.0; MAX_LANES * MAX_LANES];
+    let mut square = MaybeUninit::<Square>::uninit();
+    let square = square.as_mut_ptr().cast::<f32>();
     // Whole registers of pairs, or what tiles have written behind them would be another row's.
     let start = (keys.start - first) / 2 / S::LANES * S::LANES;
     for pair in (start..end).step_by(S::LANES) {
         for (at, count) in registers::<S>(dv) {
             // SAFETY: the values exist, and there is room for whole registers of pairs, or a line for each that has a key.
             unsafe {
-                zip(block, keys, first + 2 * pair, [at, count], &mut square);
+                zip(block, keys, first + 2 * pair, [at, count], square);
                 if block.level.has_tiles() {
-                    turn(s, &square, count, (block.buffers.fetched.add(at * row + pair), row));
+                    turn(s, square, count, (block.buffers.fetched.add(at * row + pair), row));
                 } else {
                     for i in 0..(end - pair).min(S::LANES) {
                         let line = block.buffers.fetched.add((pair + i) * dv + at);
-                        store(s, line, count, s.load(square.as_ptr().add(i * S::LANES)));
+                        store(s, line, count, s.load(square.add(i * S::LANES)));
                     }
                 }
             }
@@ -100,11 +101,10 @@ unsafe fn zip<S: Bf16Dot>(
     keys: &Range<usize>,
     key: usize,
     [at, count]: [usize; 2],
-    square: &mut Square,
+    to: *mut f32,
 ) {
     let s = block.s;
-    let to = square.as_mut_ptr();
-    // SAFETY: the values exist.
+    // SAFETY: the values exist, and there is room for a square.
     unsafe {
         if key >= keys.start && key + 2 * S::LANES <= keys.end && count == S::LANES {
             // The usual case, without looking at each.
@@ -122,14 +122,14 @@ unsafe fn zip<S: Bf16Dot>(
 
 /// Turns a square: `count` of its columns become lines, a stride apart.
 #[inline(always)]
-pub(super) unsafe fn turn<S: Simd>(s: S, square: &Square, count: usize, (to, stride): (*mut f32, usize)) {
+pub(super) unsafe fn turn<S: Simd>(s: S, square: *const f32, count: usize, (to, stride): (*mut f32, usize)) {
     let mut lines = MaybeUninit::<Square>::uninit();
     let lines = lines.as_mut_ptr().cast::<f32>();
     let is_whole = count == S::LANES;
     let (all, apart) = if is_whole { (to, stride) } else { (lines, S::LANES) };
     // SAFETY: there is room for all lines in `lines`, and for `count` of them where they belong.
     unsafe {
-        s.transpose(square.as_ptr(), S::LANES, all, apart);
+        s.transpose(square, S::LANES, all, apart);
         for i in 0..if is_whole { 0 } else { count } {
             s.store(to.add(i * stride), s.load(lines.add(i * S::LANES)));
         }

@@ -148,7 +148,7 @@ impl<'a> Attention<'a> {
     }
 
     /// Keys worked on at a time, at most 1024: fewer need less scratch and rescale more often. Unless given, 64, or 16 where
-    /// registers are few.
+    /// registers are few. The level `amxbf16` works on twice as many where all operands are bf16.
     #[must_use]
     pub fn key_block(self, keys: usize) -> Self {
         Self { keys: Some(keys), ..self }
