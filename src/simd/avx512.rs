@@ -49,6 +49,7 @@ unsafe impl<const BF16: bool> Simd for Avx512<BF16> {
     const MR: usize = 8;
     const NV: usize = 3;
     const FUSED: bool = true;
+    const SCALES_ALL_BELOW: bool = true;
 
     #[inline(always)]
     fn call<O: Op>(self, op: O) -> O::Out {

@@ -39,6 +39,12 @@ fn clamp<S: Simd>(s: S, x: S::F32, limit: f32) -> S::F32 {
 const EXP_LIMIT: f32 = 128.0;
 const EXP2_LIMIT: f32 = 160.0;
 
+/// `x`, not less than what [`Simd::scale2`] takes. A NaN stays.
+#[inline(always)]
+fn at_least<S: Simd, const N: usize>(s: S, least: f32, x: [S::F32; N]) -> [S::F32; N] {
+    if S::SCALES_ALL_BELOW { x } else { each!(x[0]; N, i => s.max(s.splat(least), x[i])) }
+}
+
 /// The upper 15 bits of `ln 2`.
 const LN2_UPPER: f32 = f32::from_bits(0x3f31_7200);
 /// `ln 2` less the above.
@@ -65,7 +71,7 @@ const EXP_COEFFICIENTS: [f32; 7] = [
 /// ahead fills its schedulers with the dependent steps of a few of them, and waits: a fifth more time on Zen 5.
 #[inline(always)]
 pub(crate) fn exp_nonpositive<S: Simd, const N: usize>(s: S, x: [S::F32; N]) -> [S::F32; N] {
-    let x = each!(x[0]; N, i => s.max(s.splat(-EXP_LIMIT), x[i]));
+    let x = at_least(s, -EXP_LIMIT, x);
     let n = each!(x[0]; N, i => s.round(s.mul(x[i], s.splat(core::f32::consts::LOG2_E))));
     let r = each!(x[0]; N, i => s.fma(n[i], s.splat(-LN2_UPPER), x[i]));
     let r = each!(x[0]; N, i => s.fma(n[i], s.splat(-LN2_LOWER), r[i]));
@@ -104,7 +110,7 @@ const EXP2_COEFFICIENTS: [f32; 7] = [
 /// before the next, as in [`exp_nonpositive`].
 #[inline(always)]
 pub(crate) fn exp2_bounded<S: Simd, const N: usize>(s: S, x: [S::F32; N]) -> [S::F32; N] {
-    let x = each!(x[0]; N, i => s.max(s.splat(-EXP2_LIMIT), x[i]));
+    let x = at_least(s, -EXP2_LIMIT, x);
     let n = each!(x[0]; N, i => s.round(x[i]));
     let r = each!(x[0]; N, i => s.sub(x[i], n[i]));
     let mut sum = [s.splat(EXP2_COEFFICIENTS[EXP2_COEFFICIENTS.len() - 1]); N];

@@ -114,6 +114,8 @@ pub(crate) unsafe trait Simd: Copy + Send + Sync + 'static {
     /// `fma` rounds once.
     #[cfg_attr(not(test), expect(dead_code))]
     const FUSED: bool;
+    /// `round` is exact for all numbers, and `scale2` gives 0 for all `n` below its limits, -inf too, whatever `a` is.
+    const SCALES_ALL_BELOW: bool = false;
 
     /// Runs `op` with the instruction set enabled.
     fn call<O: Op>(self, op: O) -> O::Out;

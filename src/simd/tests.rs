@@ -240,6 +240,20 @@ every_level! {
 }
 
 every_level! {
+    /// Exponentials have no limit of their own there.
+    fn scale2_of_all_below<S>(s) {
+        if S::SCALES_ALL_BELOW {
+            for n in [-189.0, -1e4, -4_194_305.0, -1e30, f32::MIN, f32::NEG_INFINITY] {
+                assert_eq!(get(s, s.round(s.splat(n))), vec![n; S::LANES]);
+                for a in SPECIAL {
+                    assert_eq!(get(s, s.scale2(s.splat(a), s.splat(n))), vec![0.0; S::LANES], "{a} {n}");
+                }
+            }
+        }
+    }
+}
+
+every_level! {
     fn comparison_and_select<S>(s) {
         let pairs = pairs();
         let lt = |a, b| s.select(s.lt(a, b), s.splat(7.0), s.splat(8.0));
