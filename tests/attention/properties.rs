@@ -1,6 +1,6 @@
 //! Attention against the naive f64 one: every level, random shapes, the product of all options.
 
-use crate::common::attend::draw::{Draw, draws, draws_in_turn, rows};
+use crate::common::attend::draw::{Draw, Hidden, Sight, draws, draws_in_turn, rows};
 use crate::common::attend::form::{Form, Rows};
 use crate::common::attend::{Truths, bound as attend_bound};
 use crate::common::data::dimension;
@@ -8,6 +8,7 @@ use crate::common::oracle::Mat;
 use crate::common::stored::Stored;
 use crate::common::{bound, cases, every_level};
 use proptest::prelude::*;
+use selfattn::Dtype;
 
 proptest! {
     #![proptest_config(cases(600))]
@@ -30,6 +31,15 @@ proptest! {
     #[test]
     fn blocks_of_queries_in_turn_are_within_the_bound((draw, size) in draws_in_turn()) {
         draw.problem(Rows::One, size).check();
+    }
+}
+
+/// Nine blocks of queries where they are widest: one more than tiles have at a time. Not all of them see the same keys.
+#[test]
+fn nine_blocks_of_queries_are_within_the_bound() {
+    for (dim, causal, seed) in [(32, false, 1), (66, true, 2)] {
+        let sight = Sight { causal, mask: (!causal).then_some(Hidden::Blocks), ..Sight::default() };
+        Draw { types: [Dtype::Bf16; 3], sight, ..Draw::plain(1, dim, seed) }.problem(Rows::One, [400, 420]).check();
     }
 }
 
