@@ -39,7 +39,7 @@ fn clamp<S: Simd>(s: S, x: S::F32, limit: f32) -> S::F32 {
 const EXP_LIMIT: f32 = 128.0;
 const EXP2_LIMIT: f32 = 160.0;
 
-/// `x`, not less than what [`Simd::scale2`] takes. A NaN stays.
+/// `x`, not less than what [`Simd::scale2`] takes, if it does not take all. A NaN stays.
 #[inline(always)]
 fn at_least<S: Simd, const N: usize>(s: S, least: f32, x: [S::F32; N]) -> [S::F32; N] {
     if S::SCALES_ALL_BELOW { x } else { each!(x[0]; N, i => s.max(s.splat(least), x[i])) }

@@ -12,8 +12,8 @@ const FETCHED: usize = 4;
 
 /// Blocks of queries that take each block of keys in turn, so that it comes from afar once for all of them.
 pub(super) const ABREAST: usize = 3;
-/// The same at levels that have tiles. Those are so fast that to make pairs of values for three blocks takes as long as their products, and
-/// CPUs that have them have 2 MiB of second-level cache.
+/// The same at levels that have tiles. Those are so fast that to make pairs of values for three blocks takes half as long as their products,
+/// and CPUs that have them have 2 MiB of second-level cache.
 pub(super) const ABREAST_OF_TILES: usize = 8;
 /// Blocks of keys that tiles multiply as one: every visit to the output loads and stores all of it.
 const KEYS_OF_TILES: usize = 2;
