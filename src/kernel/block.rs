@@ -5,12 +5,13 @@ use core::marker::PhantomData;
 use half::bf16;
 
 use crate::element::{Dtype, Element, Load};
+use crate::kernel::ahead::Ahead;
 use crate::kernel::output::Output;
 use crate::kernel::pack::{PackPairs, PackPanel, strided};
 use crate::kernel::rhs::Plain;
 use crate::kernel::tile::{
-    Ahead, Dot, FEW_TILES, Lines, MultiplyAdd, MultiplyAddPairs, Terms, rows_of_tile, tile, tiles_abreast,
-    with_registers, with_rows,
+    Dot, FEW_TILES, Lines, MultiplyAdd, MultiplyAddPairs, Terms, rows_of_tile, tile, tiles_abreast, with_registers,
+    with_rows,
 };
 use crate::kernel::{Strided, tiles};
 use crate::simd::{Bf16Dot, DotOp, Level, Op, Simd};

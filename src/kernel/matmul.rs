@@ -21,13 +21,14 @@ use half::{bf16, f16};
 
 use crate::element::Dtype;
 use crate::engine::Engine;
+use crate::kernel::ahead::Ahead;
 use crate::kernel::block::{ABREAST, Block, Blocking, Finish, Kind, Part, few_rows};
 use crate::kernel::map::Widen;
 use crate::kernel::output::{Epilogue, Output};
 use crate::kernel::pack::strided;
 use crate::kernel::panels::{Panels, lines};
 use crate::kernel::rhs::{Packed, Plain, Rhs};
-use crate::kernel::tile::{Ahead, Dot, Lines, MultiplyAdd, MultiplyAddPairs};
+use crate::kernel::tile::{Dot, Lines, MultiplyAdd, MultiplyAddPairs};
 use crate::kernel::{Shared, Strided, tiles};
 use crate::scratch::some;
 use crate::simd::Level;

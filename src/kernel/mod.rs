@@ -3,6 +3,7 @@
 //! A kernel is entered with pointers whose extents its caller in `ops` has checked; what it rests on stands in its
 //! `# Safety` section.
 
+pub(crate) mod ahead;
 pub(crate) mod attention;
 pub(crate) mod block;
 pub(crate) mod gemv;

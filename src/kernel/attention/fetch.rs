@@ -7,8 +7,8 @@ use super::head::{Operand, for_each_operand};
 use super::queries::Way;
 use crate::element::Load;
 use crate::kernel::Strided;
+use crate::kernel::ahead::Ahead;
 use crate::kernel::map::{load, registers, store};
-use crate::kernel::tile::Ahead;
 use crate::simd::{Op, Simd};
 
 impl<S: Simd> Block<'_, S> {

@@ -10,11 +10,12 @@ use super::place::Segment;
 use crate::element::Load;
 use crate::engine::div_rem;
 use crate::kernel::Strided;
+use crate::kernel::ahead::Ahead;
 use crate::kernel::block::{Block as Tiles, Kind};
 use crate::kernel::map::{self, load};
 use crate::kernel::output::Output;
 use crate::kernel::pack::transpose_block;
-use crate::kernel::tile::{Ahead, Lines, MultiplyAdd};
+use crate::kernel::tile::{Lines, MultiplyAdd};
 use crate::scratch::some;
 use crate::simd::{MAX_LANES, Simd};
 

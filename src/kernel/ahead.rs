@@ -1,0 +1,120 @@
+//! What products ask for before they need it.
+
+use crate::simd::Simd;
+
+/// What will be needed soon: the tiles of one panel bring the next one nearer, each step a little of it.
+///
+/// Weights are used once in a forward pass, so they come from memory, and the hardware's own prefetchers start anew at each
+/// panel. To ask at every step, for most lines several times, costs two loads and an addition. To count lines and ask for a few
+/// at once costs tens of instructions, which slow Intel's cores down even where all lines are near.
+#[derive(Clone, Copy)]
+pub(crate) struct Ahead {
+    /// The last address, and bytes from one step's to the next's.
+    last: usize,
+    by: usize,
+    /// Steps that are left of a row, and that it has: both even, for tiles that take two at a time.
+    left: usize,
+    steps: usize,
+    /// Bytes from where a row's steps end to the next row.
+    gap: usize,
+}
+
+impl Ahead {
+    /// Nothing but what is near: for addresses that do not exist the CPU would look anew each time.
+    pub fn none<E>(near: *const E) -> Self {
+        Self { last: near.addr(), by: 0, left: EVEN, steps: EVEN, gap: 0 }
+    }
+
+    /// `rows` rows of `cols` elements, `stride` elements apart, spread over `tiles` tiles of `k` steps.
+    pub fn new<E>(ptr: *const E, [rows, cols]: [usize; 2], stride: usize, [tiles, k]: [usize; 2]) -> Self {
+        let [row, stride] = [cols, stride].map(|len| len.saturating_mul(size_of::<E>()));
+        let steps = (tiles * (k & EVEN) / rows.max(1)).max(2) & EVEN;
+        // In whole lines: the last step is to be in the last of them.
+        let by = (row.div_ceil(LINE) * LINE).div_ceil(steps);
+        let (last, gap) = (ptr.addr().wrapping_sub(by), stride.wrapping_sub(by.wrapping_mul(steps)));
+        Self { last, by, left: steps, steps, gap }
+    }
+
+    /// How many turns of so many steps are taken before the next row begins, at least 1 and at most `most`.
+    #[inline(always)]
+    pub fn turns(&mut self, steps: usize, most: usize) -> usize {
+        if self.left == 0 {
+            self.left = self.steps;
+            self.last = self.last.wrapping_add(self.gap);
+        }
+        let turns = (self.left / steps).min(most);
+        self.left -= turns * steps;
+        turns
+    }
+
+    /// What a turn of so many steps asks for: a line, and the one behind it, for products of so few tiles that a step has more than one.
+    #[inline(always)]
+    pub fn fetch<S: Simd>(&mut self, s: S, steps: usize) {
+        self.last = self.last.wrapping_add(self.by.wrapping_mul(steps));
+        let line = core::ptr::without_provenance::<u8>(self.last);
+        s.prefetch::<0>(line);
+        s.prefetch::<LINE>(line);
+    }
+}
+
+/// All bits of an even number.
+const EVEN: usize = !1;
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+    use crate::simd::Scalar;
+
+    const START: usize = 1 << 20;
+
+    /// Lines of `rows` rows of f32 that are not asked for while `tiles` tiles of `k` steps run, `steps` at a time; `None` if each turn has
+    /// more than two to ask for.
+    fn missed([rows, cols]: [usize; 2], stride: usize, [tiles, k]: [usize; 2], steps: usize) -> Option<usize> {
+        let mut ahead = Ahead::new(core::ptr::without_provenance::<f32>(START), [rows, cols], stride, [tiles, k]);
+        let mut asked = std::collections::BTreeSet::new();
+        for _ in 0..tiles {
+            let mut whole = k / steps;
+            while whole > 0 {
+                let turns = ahead.turns(steps, whole);
+                whole -= turns;
+                for _ in 0..turns {
+                    ahead.fetch(Scalar, steps);
+                    asked.extend([ahead.last / LINE, ahead.last / LINE + 1]);
+                }
+            }
+        }
+        let starts = (0..rows).map(|i| START + i * stride * size_of::<f32>());
+        let lines = starts.flat_map(|start| (start..start + cols * size_of::<f32>()).step_by(LINE));
+        (ahead.by * steps <= 2 * LINE).then(|| lines.filter(|line| !asked.contains(&(line / LINE))).count())
+    }
+
+    #[test]
+    fn every_line_is_asked_for_in_time_however_long_its_row() {
+        // Heads of keys, plain weights in rows and in columns, a panel; and products whose steps are odd or very few.
+        let shapes = [
+            ([64, 64], 512, [8, 64]),
+            ([64, 16], 128, [8, 16]),
+            ([64, 128], 128, [8, 128]),
+            ([48, 512], 4096, [18, 512]),
+            ([512, 48], 4096, [18, 512]),
+            ([1, 48 * 512], 48 * 512, [18, 512]),
+            ([1, 48 * 512], 48 * 512, [2, 512]),
+            ([384, 48], 1536, [2, 384]),
+            ([64, 67], 256, [9, 67]),
+            ([7, 32], 32, [6, 13]),
+        ];
+        for (size, stride, spread) in shapes {
+            for steps in [1, 2] {
+                let missed = missed(size, stride, spread, steps);
+                assert!(
+                    missed == Some(0) || steps == 2 && missed.is_none(),
+                    "{size:?} by {spread:?}, {steps} at a time: {missed:?}"
+                );
+            }
+        }
+    }
+}
