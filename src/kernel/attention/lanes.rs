@@ -2,6 +2,7 @@
 //! exponentials are its panels.
 
 use core::marker::PhantomData;
+use core::mem::MaybeUninit;
 use core::ops::Range;
 
 use super::block::{Block, Products};
@@ -12,7 +13,7 @@ use crate::engine::div_rem;
 use crate::kernel::Strided;
 use crate::kernel::ahead::Ahead;
 use crate::kernel::block::{Block as Tiles, Kind};
-use crate::kernel::map::{self, load};
+use crate::kernel::map::{self, load, registers};
 use crate::kernel::output::Output;
 use crate::kernel::pack::transpose_block;
 use crate::kernel::tile::{Lines, MultiplyAdd};
@@ -268,6 +269,10 @@ unsafe fn rescale_lines<S: Simd>(block: &Block<'_, S>, lines: Range<usize>, j: u
     }
 }
 
+/// Columns of a register's rows of output that are turned together, at the widest level: rows that are written a line at a time, each at
+/// the same place of a page, would have a cache's set of lines to themselves.
+const TURNED: usize = 64;
+
 /// Divides by the sums and turns the output back into rows.
 #[inline(always)]
 pub(super) unsafe fn turn_output<S: Simd>(block: &Block<'_, S>, inverse: &[S::F32]) {
@@ -276,26 +281,27 @@ pub(super) unsafe fn turn_output<S: Simd>(block: &Block<'_, S>, inverse: &[S::F3
         // SAFETY: as below.
         return unsafe { turn_output_one_by_one(block, inverse) };
     }
-    let mut square = [0.0_f32; MAX_LANES * MAX_LANES];
+    let mut rows = MaybeUninit::<[f32; MAX_LANES * TURNED]>::uninit();
+    let (rows, most) = (rows.as_mut_ptr().cast::<f32>(), MAX_LANES * TURNED / S::LANES);
     for (j, &inverse) in inverse.iter().enumerate().take(block.sight.registers()) {
         let lanes = (block.pairs.len() - j * S::LANES).min(S::LANES);
-        // SAFETY: the output has `dv` lines; the rows of these pairs are this task's, over `dv` columns.
-        unsafe {
-            for p in (0..dv).step_by(S::LANES) {
-                let columns = (dv - p).min(S::LANES);
-                rescale_lines(block, p..p + columns, j, inverse);
-                let from = block.at(block.buffers.output, p, j).cast_const();
-                if [lanes, columns] == [S::LANES; 2] && block.head.heads.group() == 1 {
-                    let to = block.head.out.add(block.pair(j * S::LANES).0 * block.head.out_stride + p);
-                    s.transpose(from, block.width, to, block.head.out_stride);
-                    continue;
+        for first in (0..dv).step_by(most) {
+            let columns = first..dv.min(first + most);
+            // SAFETY: the output has `dv` lines, and `rows` a register's lanes of rows; the rows of these pairs are this task's, over
+            // `dv` columns.
+            unsafe {
+                for at in columns.clone().step_by(S::LANES) {
+                    let lines = at..columns.end.min(at + S::LANES);
+                    rescale_lines(block, lines.clone(), j, inverse);
+                    let from = block.at(block.buffers.output, at, j).cast_const();
+                    transpose_block(s, from, block.width, [lines.len(), S::LANES], rows.add(at - first), most);
                 }
-                let size = [columns, S::LANES];
-                transpose_block(s, from, block.width, size, square.as_mut_ptr(), S::LANES);
                 for lane in 0..lanes {
                     let (query, head) = block.pair(j * S::LANES + lane);
-                    let to = block.head.out.add(query * block.head.out_stride + head * dv + p);
-                    map::store(s, to, columns, s.load(square.as_ptr().add(lane * S::LANES)));
+                    let to = block.head.out.add(query * block.head.out_stride + head * dv + first);
+                    for (at, count) in registers::<S>(columns.len()) {
+                        map::store(s, to.add(at), count, s.load(rows.add(lane * most + at)));
+                    }
                 }
             }
         }
