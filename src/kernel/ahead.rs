@@ -1,6 +1,26 @@
 //! What products ask for before they need it.
 
+use crate::kernel::Strided;
 use crate::simd::Simd;
+
+/// How the tiles of a product ask for what is needed soon: at their steps, or before each of them.
+pub(crate) trait Asks: Copy {
+    const AT_STEPS: bool;
+
+    /// How many turns of so many steps are taken before the next row begins, at least 1 and at most `most`.
+    #[inline(always)]
+    fn turns(&mut self, _steps: usize, most: usize) -> usize {
+        most
+    }
+
+    /// What a turn of so many steps asks for.
+    #[inline(always)]
+    fn at_steps<S: Simd>(&mut self, _: S, _steps: usize) {}
+
+    /// What the next of so many tiles asks for.
+    #[inline(always)]
+    fn before_tile<S: Simd>(&mut self, _: S, _tiles: usize) {}
+}
 
 /// What will be needed soon: the tiles of one panel bring the next one nearer, each step a little of it.
 ///
@@ -34,10 +54,13 @@ impl Ahead {
         let (last, gap) = (ptr.addr().wrapping_sub(by), stride.wrapping_sub(by.wrapping_mul(steps)));
         Self { last, by, left: steps, steps, gap }
     }
+}
 
-    /// How many turns of so many steps are taken before the next row begins, at least 1 and at most `most`.
+impl Asks for Ahead {
+    const AT_STEPS: bool = true;
+
     #[inline(always)]
-    pub fn turns(&mut self, steps: usize, most: usize) -> usize {
+    fn turns(&mut self, steps: usize, most: usize) -> usize {
         if self.left == 0 {
             self.left = self.steps;
             self.last = self.last.wrapping_add(self.gap);
@@ -47,13 +70,57 @@ impl Ahead {
         turns
     }
 
-    /// What a turn of so many steps asks for: a line, and the one behind it, for products of so few tiles that a step has more than one.
+    /// A line, and the one behind it, for products of so few tiles that a step has more than one.
     #[inline(always)]
-    pub fn fetch<S: Simd>(&mut self, s: S, steps: usize) {
+    fn at_steps<S: Simd>(&mut self, s: S, steps: usize) {
         self.last = self.last.wrapping_add(self.by.wrapping_mul(steps));
         let line = core::ptr::without_provenance::<u8>(self.last);
         s.prefetch::<0>(line);
         s.prefetch::<LINE>(line);
+    }
+}
+
+/// Rows that will be needed soon, some of which are asked for before each tile: where tiles are short, and what they ask for would
+/// else slow their steps down.
+#[derive(Clone, Copy)]
+pub(crate) struct Soon {
+    /// The address of the next row; bytes of a row, and to the next.
+    next: usize,
+    bytes: usize,
+    stride: usize,
+    left: usize,
+}
+
+impl Soon {
+    pub const NOTHING: Self = Self { next: 0, bytes: 0, stride: 0, left: 0 };
+
+    /// Rows of `columns` elements.
+    pub fn rows<E>(rows: Strided<E>, [count, columns]: [usize; 2]) -> Self {
+        let [bytes, stride] = [columns, rows.row].map(|len| len.saturating_mul(size_of::<E>()));
+        Self { next: rows.ptr.addr(), bytes, stride, left: count }
+    }
+
+    /// The same, asked for at the steps of so many tiles of so many each; something `near` if that is nothing.
+    #[inline(always)]
+    pub fn spread<E>(&self, tiles: [usize; 2], near: *const E) -> Ahead {
+        let ptr = core::ptr::without_provenance::<u8>(self.next);
+        if self.left == 0 { Ahead::none(near) } else { Ahead::new(ptr, [self.left, self.bytes], self.stride, tiles) }
+    }
+}
+
+impl Asks for Soon {
+    const AT_STEPS: bool = false;
+
+    #[inline(always)]
+    fn before_tile<S: Simd>(&mut self, s: S, tiles: usize) {
+        let rows = self.left.div_ceil(tiles);
+        self.left -= rows;
+        for _ in 0..rows {
+            for at in (self.next & !(LINE - 1)..self.next + self.bytes).step_by(LINE) {
+                s.prefetch::<0>(core::ptr::without_provenance(at));
+            }
+            self.next = self.next.wrapping_add(self.stride);
+        }
     }
 }
 
@@ -82,7 +149,7 @@ mod tests {
                 let turns = ahead.turns(steps, whole);
                 whole -= turns;
                 for _ in 0..turns {
-                    ahead.fetch(Scalar, steps);
+                    ahead.at_steps(Scalar, steps);
                     asked.extend([ahead.last / LINE, ahead.last / LINE + 1]);
                 }
             }
@@ -90,6 +157,19 @@ mod tests {
         let starts = (0..rows).map(|i| START + i * stride * size_of::<f32>());
         let lines = starts.flat_map(|start| (start..start + cols * size_of::<f32>()).step_by(LINE));
         (ahead.by * steps <= 2 * LINE).then(|| lines.filter(|line| !asked.contains(&(line / LINE))).count())
+    }
+
+    #[test]
+    fn every_row_is_asked_for_before_one_of_the_tiles() {
+        for (rows, tiles) in [(64, 11), (8, 11), (16, 3), (1, 1), (5, 5), (0, 7)] {
+            let ptr = core::ptr::without_provenance::<f32>(START);
+            let mut soon = Soon::rows(Strided { ptr, row: 512, col: 1 }, [rows, 64]);
+            for left in (1..=tiles).rev() {
+                soon.before_tile(Scalar, left);
+                assert!(soon.left <= rows - rows / tiles * (tiles + 1 - left), "{rows} before {tiles}: {left}");
+            }
+            assert_eq!([soon.left, soon.next], [0, START + rows * 512 * size_of::<f32>()], "{rows} before {tiles}");
+        }
     }
 
     #[test]

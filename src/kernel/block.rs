@@ -5,7 +5,7 @@ use core::marker::PhantomData;
 use half::bf16;
 
 use crate::element::{Dtype, Element, Load};
-use crate::kernel::ahead::Ahead;
+use crate::kernel::ahead::{Ahead, Asks};
 use crate::kernel::output::Output;
 use crate::kernel::pack::{PackPairs, PackPanel, strided};
 use crate::kernel::rhs::Plain;
@@ -144,7 +144,7 @@ impl Kind for Dot {
 }
 
 /// Rows of C over the columns of panels that stand side by side. The pointers are valid over the sizes.
-pub(crate) struct Block<K: Kind> {
+pub(crate) struct Block<K: Kind, A: Asks = Ahead> {
     /// Rows, and columns that exist.
     pub size: [usize; 2],
     pub steps: usize,
@@ -154,15 +154,15 @@ pub(crate) struct Block<K: Kind> {
     pub panels: usize,
     pub a: Strided<K::A>,
     pub b: Lines<K::B>,
-    /// The next panels.
-    pub ahead: Ahead,
+    /// The next panels, or what else is needed soon.
+    pub ahead: A,
     pub c: Output,
     /// To what earlier steps left in C.
     pub add: bool,
     pub kind: PhantomData<K>,
 }
 
-impl<E: Load> Op for Block<MultiplyAdd<E>> {
+impl<E: Load, A: Asks> Op for Block<MultiplyAdd<E>, A> {
     type Out = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
@@ -189,7 +189,7 @@ impl DotOp for Block<Dot> {
     }
 }
 
-impl<K: Kind> Block<K> {
+impl<K: Kind, A: Asks> Block<K, A> {
     #[inline(always)]
     unsafe fn tiles<S: Simd, const NV: usize>(&self, s: S)
     where
@@ -197,7 +197,7 @@ impl<K: Kind> Block<K> {
     {
         let [rows, columns] = self.size;
         let mut ahead = self.ahead;
-        if !S::SMALL && self.panels == ABREAST {
+        if !S::SMALL && A::AT_STEPS && self.panels == ABREAST {
             // SAFETY: the panels exist, and there are one or two rows.
             return unsafe {
                 match rows {
@@ -211,7 +211,10 @@ impl<K: Kind> Block<K> {
             let c = self.c.at(i, 0);
             let left = rows - i;
             let of_tile = rows_of_tile::<S>(left);
-            if self.add {
+            if S::PREFETCH && !A::AT_STEPS {
+                // These add to what is near.
+                ahead.before_tile(s, left.div_ceil(S::MR));
+            } else if self.add {
                 // The next tile is below this one, or at the top of the next panel.
                 let next = if left > of_tile { self.c.at(i + of_tile, 0) } else { self.c.at(0, NV * S::LANES) };
                 next.prefetch(s, S::MR, columns);
@@ -220,7 +223,7 @@ impl<K: Kind> Block<K> {
                 // SAFETY: rows i..i + MR exist, and `steps` lines from `b`.
                 unsafe {
                     let acc = c.start::<S, MR, NV>(s, columns, self.add);
-                    let acc = tile::<S, K, MR, NV>(s, acc, self.steps, self.a.at(i, 0), self.b, &mut ahead);
+                    let acc = tile::<S, K, A, MR, NV>(s, acc, self.steps, self.a.at(i, 0), self.b, &mut ahead);
                     c.put::<S, MR, NV>(s, acc, columns);
                 }
             });
@@ -228,9 +231,16 @@ impl<K: Kind> Block<K> {
         }
     }
 
+    /// The same, with something else to ask for.
+    #[inline(always)]
+    pub fn asking<B: Asks>(self, ahead: B) -> Block<K, B> {
+        let Self { size, steps, registers, panels, a, b, c, add, kind, .. } = self;
+        Block { size, steps, registers, panels, a, b, ahead, c, add, kind }
+    }
+
     /// All rows, of which there are `MR`, over [`ABREAST`] panels at once.
     #[inline(always)]
-    unsafe fn abreast<S: Simd, const MR: usize, const NV: usize>(&self, s: S, ahead: &mut Ahead)
+    unsafe fn abreast<S: Simd, const MR: usize, const NV: usize>(&self, s: S, ahead: &mut A)
     where
         K: Terms<S, A = <K as Kind>::A, B = <K as Kind>::B>,
     {
@@ -241,7 +251,7 @@ impl<K: Kind> Block<K> {
             for (j, acc) in acc.iter_mut().enumerate() {
                 *acc = self.c.at(0, j * width).start::<S, MR, NV>(s, self.columns_of(j, width), self.add);
             }
-            let acc = tiles_abreast::<S, K, MR, NV, ABREAST>(s, acc, self.steps, self.a, self.b, ahead);
+            let acc = tiles_abreast::<S, K, A, MR, NV, ABREAST>(s, acc, self.steps, self.a, self.b, ahead);
             for (j, acc) in acc.into_iter().enumerate() {
                 self.c.at(0, j * width).put::<S, MR, NV>(s, acc, self.columns_of(j, width));
             }

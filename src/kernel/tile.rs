@@ -10,7 +10,7 @@ use core::marker::PhantomData;
 use half::bf16;
 
 use crate::element::Load;
-use crate::kernel::ahead::Ahead;
+use crate::kernel::ahead::Asks;
 use crate::kernel::{Strided, each};
 use crate::simd::{Bf16Dot, Simd};
 
@@ -55,16 +55,16 @@ pub(crate) type Accumulators<S, const MR: usize, const NV: usize> = [[<S as Simd
 /// # Safety
 /// `a` is readable over `MR x k`, `b` for `k` lines of `NV * LANES` elements.
 #[inline(always)]
-pub(crate) unsafe fn tile<S: Simd, T: Terms<S>, const MR: usize, const NV: usize>(
+pub(crate) unsafe fn tile<S: Simd, T: Terms<S>, A: Asks, const MR: usize, const NV: usize>(
     s: S,
     acc: Accumulators<S, MR, NV>,
     k: usize,
     a: Strided<T::A>,
     b: Lines<T::B>,
-    ahead: &mut Ahead,
+    ahead: &mut A,
 ) -> Accumulators<S, MR, NV> {
     // SAFETY: the same contract.
-    let [acc] = unsafe { tiles_abreast::<S, T, MR, NV, 1>(s, [acc], k, a, b, ahead) };
+    let [acc] = unsafe { tiles_abreast::<S, T, A, MR, NV, 1>(s, [acc], k, a, b, ahead) };
     acc
 }
 
@@ -73,18 +73,18 @@ pub(crate) unsafe fn tile<S: Simd, T: Terms<S>, const MR: usize, const NV: usize
 /// # Safety
 /// As [`tile`], for each panel.
 #[inline(always)]
-pub(crate) unsafe fn tiles_abreast<S: Simd, T: Terms<S>, const MR: usize, const NV: usize, const P: usize>(
+pub(crate) unsafe fn tiles_abreast<S: Simd, T: Terms<S>, A: Asks, const MR: usize, const NV: usize, const P: usize>(
     s: S,
     mut acc: [Accumulators<S, MR, NV>; P],
     k: usize,
     a: Strided<T::A>,
     b: Lines<T::B>,
-    ahead: &mut Ahead,
+    ahead: &mut A,
 ) -> [Accumulators<S, MR, NV>; P] {
     let Lines { ptr: mut b, step, panel } = b;
     let lines = T::STEPS * step;
     let mut a = a;
-    let asks = S::PREFETCH && P == 1;
+    let asks = S::PREFETCH && A::AT_STEPS && P == 1;
     let mut whole = k / T::STEPS;
     while whole > 0 {
         let mut turns = if asks { ahead.turns(T::STEPS, whole) } else { whole };
@@ -97,7 +97,7 @@ pub(crate) unsafe fn tiles_abreast<S: Simd, T: Terms<S>, const MR: usize, const 
             }
             (a, b) = (a.at(0, T::STEPS), b.wrapping_add(lines));
             if asks {
-                ahead.fetch(s, T::STEPS);
+                ahead.at_steps(s, T::STEPS);
             }
             turns -= 1;
         }

@@ -134,8 +134,13 @@ fn the_scratch_does_not_depend_on_queries_keys_or_heads() {
         assert_eq!(bytes(&small), bytes(&many), "{}", engine.level());
         assert_eq!(bytes(&small), bytes(&Form { heads: 16, kv_heads: 16, ..small.clone() }), "{}", engine.level());
         // CPUs with tiles have 2 MiB of second-level cache, and their products are so fast that they wait for values in pairs unless
-        // many queries share those.
-        let most = if engine.level().name() == "amxbf16" { 256 } else { 64 };
+        // many queries share those. Where a block is narrow, keys and values are put side by side for eight of them: that is up to a tenth
+        // faster than three that read them in place, which took 60 KiB.
+        let most = match engine.level().name() {
+            "amxbf16" => 256,
+            "avx2" | "neon" | "neonbf16" | "wasm128" => 104,
+            _ => 64,
+        };
         assert!(bytes(&small) <= most << 10, "{} {}", engine.level(), bytes(&small));
         let fewer = Form { key_block: Some(1), ..small.clone() };
         assert!(bytes(&fewer) < bytes(&small), "{} {}", engine.level(), bytes(&fewer));

@@ -4,10 +4,12 @@ use core::ops::Range;
 
 use super::block::Block;
 use super::head::{Operand, for_each_operand};
+use super::place::Segment;
 use super::queries::Way;
 use crate::element::Load;
+use crate::engine::part_of;
 use crate::kernel::Strided;
-use crate::kernel::ahead::Ahead;
+use crate::kernel::ahead::{Ahead, Soon};
 use crate::kernel::map::{load, registers, store};
 use crate::simd::{Op, Simd};
 
@@ -22,6 +24,40 @@ impl<S: Simd> Block<'_, S> {
         }
         let row = self.head.ring.row(key);
         for_each_operand!(of, rows => Ahead::new(rows.at(row, 0).ptr, size, rows.row, [product[0].div_ceil(S::MR), product[1]]))
+    }
+
+    /// What scores of a segment bring nearer: a share of the next block's keys, or after all keys the queries that come next.
+    #[inline(always)]
+    pub fn soon_after_scores(&self, segment: &Segment) -> Soon {
+        let next = || self.turn.next;
+        self.soon(segment, (self.head.k, 0..self.head.heads.d), next)
+    }
+
+    /// What the products of a segment with some columns of values bring nearer: a share of the next block's, or where the output goes.
+    #[inline(always)]
+    pub fn soon_after_values(&self, segment: &Segment, columns: &Range<usize>) -> Soon {
+        let output = || {
+            let (rows, group) = (self.rows(), self.head.heads.group());
+            let (ptr, row) = (self.head.out.cast_const(), self.head.out_stride);
+            Soon::rows(
+                Strided { ptr, row, col: 1 }.at(rows.start, columns.start),
+                [rows.len(), (group - 1) * self.head.heads.dv + columns.len()],
+            )
+        };
+        self.soon(segment, (self.head.v, columns.clone()), output)
+    }
+
+    #[inline(always)]
+    fn soon(&self, segment: &Segment, (of, columns): (Operand, Range<usize>), at_last: impl Fn() -> Soon) -> Soon {
+        let (next, end) = (segment.keys.end, self.sight.keys().end);
+        if !S::PREFETCH || !segment.whole && next < end {
+            return Soon::NOTHING;
+        }
+        if next >= end {
+            return at_last();
+        }
+        let share = part_of((end - next).min(self.keys), self.turn.index, self.turn.count);
+        of.at(self.head.ring.row(next) + share.start, columns.start).soon([share.len(), columns.len()])
     }
 
     /// Whether keys and values have been put side by side, see [`Way::Taken`].

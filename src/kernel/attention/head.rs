@@ -9,6 +9,7 @@ use super::place::Limits;
 use super::queries::Queries;
 use crate::engine::div_rem;
 use crate::kernel::Strided;
+use crate::kernel::ahead::Soon;
 use crate::view::Matrix;
 
 /// Dimensions that all heads share.
@@ -150,6 +151,11 @@ impl Operand {
             Self::F16(rows) => Self::F16(rows.at(i, j)),
             Self::Bf16(rows) => Self::Bf16(rows.at(i, j)),
         }
+    }
+
+    /// To ask for so many rows and columns.
+    pub fn soon(self, size: [usize; 2]) -> Soon {
+        for_each_operand!(self, rows => Soon::rows(rows, size))
     }
 }
 

@@ -11,12 +11,12 @@ use super::place::Segment;
 use crate::element::Load;
 use crate::engine::div_rem;
 use crate::kernel::Strided;
-use crate::kernel::ahead::Ahead;
+use crate::kernel::ahead::{Ahead, Asks, Soon};
 use crate::kernel::block::{Block as Tiles, Kind};
 use crate::kernel::map::{self, load, registers};
 use crate::kernel::output::Output;
 use crate::kernel::pack::transpose_block;
-use crate::kernel::tile::{Lines, MultiplyAdd};
+use crate::kernel::tile::{FEW_TILES, Lines, MultiplyAdd};
 use crate::scratch::some;
 use crate::simd::{MAX_LANES, Simd};
 
@@ -61,8 +61,8 @@ impl<S: Simd> Products<S> for Lanes {
                 let k = block.keys(segment.keys.start + i, count);
                 let to = block.at(block.buffers.scores, line + i, segment.registers.start);
                 let (size, panel) = ([count, d], (block.buffers.queries, to));
-                let ahead = block.ahead(block.head.k, segment.keys.end + i, size, size);
-                block.s.call(tiles::<S, MultiplyAdd<f32>>(block, segment, size, (k, ahead), panel, false));
+                let soon = if i == 0 { block.soon_after_scores(segment) } else { Soon::NOTHING };
+                multiply(block, tiles(block, segment, size, (k, soon), panel, false));
             }
         }
     }
@@ -88,9 +88,8 @@ impl<S: Simd> Products<S> for Lanes {
             unsafe {
                 let v = values(block, segment, &columns);
                 let to = block.at(block.buffers.output, columns.start, segment.registers.start);
-                let (next, size) = (block.head.v.at(0, columns.start), [columns.len(), keys]);
-                let ahead = block.ahead(next, segment.keys.end, [keys, columns.len()], size);
-                block.s.call(tiles::<S, MultiplyAdd<f32>>(block, segment, size, (v, ahead), (p, to), true));
+                let (soon, size) = (block.soon_after_values(segment, &columns), [columns.len(), keys]);
+                multiply(block, tiles(block, segment, size, (v, soon), (p, to), true));
             }
         }
     }
@@ -134,14 +133,14 @@ impl<S: Simd> Products<S> for Lanes {
 /// The product of `size[0]` rows of `a`, `size[1]` long, and the lines of a panel over the segment's registers, to lines of the
 /// result.
 #[inline(always)]
-pub(super) fn tiles<S: Simd, K: Kind>(
+pub(super) fn tiles<S: Simd, K: Kind, A: Asks>(
     block: &Block<'_, S>,
     segment: &Segment,
     size: [usize; 2],
-    (a, ahead): (Strided<K::A>, Ahead),
+    (a, ahead): (Strided<K::A>, A),
     (panel, to): (*mut f32, *mut f32),
     add: bool,
-) -> Tiles<K> {
+) -> Tiles<K, A> {
     let registers = segment.registers.len();
     let ptr = block.at(panel, 0, segment.registers.start).cast_const().cast();
     Tiles {
@@ -156,6 +155,20 @@ pub(super) fn tiles<S: Simd, K: Kind>(
         add,
         kind: PhantomData,
     }
+}
+
+/// The product in f32. Where nothing is asked for, and where code is to be small, by that of other products.
+#[inline(always)]
+fn multiply<S: Simd>(block: &Block<'_, S>, product: Tiles<MultiplyAdd<f32>, Soon>) {
+    if S::PREFETCH && !FEW_TILES {
+        return block.s.call(product);
+    }
+    let ahead = if S::PREFETCH {
+        product.ahead.spread([product.size[0].div_ceil(S::MR), product.steps], block.buffers.scores)
+    } else {
+        Ahead::none(block.buffers.scores)
+    };
+    block.s.call(product.asking(ahead));
 }
 
 /// The columns of the values that are taken together: all if they are in f32, else as many as are widened.
@@ -254,14 +267,8 @@ pub(super) unsafe fn clear_output<S: Simd>(block: &Block<'_, S>) {
 
 #[inline(always)]
 pub(super) unsafe fn rescale<S: Simd>(block: &Block<'_, S>, j: usize, factor: S::F32) {
-    // SAFETY: the output has `dv` lines.
-    unsafe { rescale_lines(block, 0..block.head.heads.dv, j, factor) }
-}
-
-#[inline(always)]
-unsafe fn rescale_lines<S: Simd>(block: &Block<'_, S>, lines: Range<usize>, j: usize, factor: S::F32) {
-    for line in lines {
-        // SAFETY: the output has these lines.
+    for line in 0..block.head.heads.dv {
+        // SAFETY: the output has `dv` lines.
         unsafe {
             let x = block.load(block.buffers.output, line, j);
             block.store(block.buffers.output, line, j, block.s.mul(x, factor));
@@ -283,24 +290,25 @@ pub(super) unsafe fn turn_output<S: Simd>(block: &Block<'_, S>, inverse: &[S::F3
     }
     let mut rows = MaybeUninit::<[f32; MAX_LANES * TURNED]>::uninit();
     let (rows, most) = (rows.as_mut_ptr().cast::<f32>(), MAX_LANES * TURNED / S::LANES);
+    let mut factors = [0.0; MAX_LANES];
     for (j, &inverse) in inverse.iter().enumerate().take(block.sight.registers()) {
         let lanes = (block.pairs.len() - j * S::LANES).min(S::LANES);
         for first in (0..dv).step_by(most) {
-            let columns = first..dv.min(first + most);
+            let columns = (dv - first).min(most);
             // SAFETY: the output has `dv` lines, and `rows` a register's lanes of rows; the rows of these pairs are this task's, over
             // `dv` columns.
             unsafe {
-                for at in columns.clone().step_by(S::LANES) {
-                    let lines = at..columns.end.min(at + S::LANES);
-                    rescale_lines(block, lines.clone(), j, inverse);
-                    let from = block.at(block.buffers.output, at, j).cast_const();
-                    transpose_block(s, from, block.width, [lines.len(), S::LANES], rows.add(at - first), most);
+                for (at, count) in registers::<S>(columns) {
+                    let from = block.at(block.buffers.output, first + at, j).cast_const();
+                    transpose_block(s, from, block.width, [count, S::LANES], rows.add(at), most);
                 }
-                for lane in 0..lanes {
+                s.store(factors.as_mut_ptr(), inverse);
+                for (lane, &factor) in factors.iter().enumerate().take(lanes) {
                     let (query, head) = block.pair(j * S::LANES + lane);
                     let to = block.head.out.add(query * block.head.out_stride + head * dv + first);
-                    for (at, count) in registers::<S>(columns.len()) {
-                        map::store(s, to.add(at), count, s.load(rows.add(lane * most + at)));
+                    for (at, count) in registers::<S>(columns) {
+                        let x = s.mul(s.load(rows.add(lane * most + at)), s.splat(factor));
+                        map::store(s, to.add(at), count, x);
                     }
                 }
             }

@@ -12,9 +12,10 @@ const FETCHED: usize = 4;
 
 /// Blocks of queries that take each block of keys in turn, so that it comes from afar once for all of them.
 pub(super) const ABREAST: usize = 3;
-/// The same at levels that have tiles. Those are so fast that to make pairs of values for three blocks takes half as long as their products,
-/// and CPUs that have them have 2 MiB of second-level cache.
-pub(super) const ABREAST_OF_TILES: usize = 8;
+/// The same where blocks are narrow, so that keys and values are put side by side for as many queries; and at levels that have tiles, which
+/// are so fast that to make pairs of values for three blocks takes half as long as their products, on CPUs that have 2 MiB of
+/// second-level cache.
+pub(super) const MANY_ABREAST: usize = 8;
 /// Blocks of keys that tiles multiply as one: every visit to the output loads and stores all of it.
 const KEYS_OF_TILES: usize = 2;
 
@@ -27,9 +28,11 @@ const DIMS_APART: usize = 65;
 /// The blocks of queries that have memory of their own.
 const fn apart(level: Level, [d, dv]: [usize; 2]) -> usize {
     let few_dims = d < DIMS_APART || dv < DIMS_APART;
-    match level.has_tiles() {
-        true => ABREAST_OF_TILES,
-        _ if level.is_small() || few_dims && level.tile().1 > NARROW => 1,
+    match level.tile().1 {
+        _ if level.is_small() => 1,
+        ..=NARROW => MANY_ABREAST,
+        _ if level.has_tiles() => MANY_ABREAST,
+        _ if few_dims => 1,
         _ => ABREAST,
     }
 }
@@ -105,8 +108,9 @@ pub(super) struct Memory {
     all: [*mut f32; BUFFERS],
     /// Of one block of queries.
     lens: [usize; BUFFERS - 1],
-    /// Blocks of queries that have memory of their own.
+    /// Blocks of queries that have memory of their own, and the most of them where no pairs are multiplied.
     apart: usize,
+    most: usize,
     /// Floats of the values of a block of keys, in pairs.
     values: usize,
     /// Floats of a partial.
@@ -130,7 +134,14 @@ impl Memory {
         }
         let in_pairs = keys_in_pairs(level, keys)?;
         let values = if level.has_bf16_dot() { pairs::values_len(dims[1], in_pairs, lanes)? } else { 0 };
-        Some(Self { all, lens, apart: apart(level, dims), values, partial, lanes })
+        let apart = apart(level, dims);
+        let most = if level.tile().1 <= NARROW { apart } else { apart.min(ABREAST) };
+        Some(Self { all, lens, apart, most, values, partial, lanes })
+    }
+
+    /// Whether there is room for a block of keys and values in f32.
+    pub fn takes(&self) -> bool {
+        self.apart > 1
     }
 
     /// How many blocks of queries a task can have at a time, if pairs are multiplied or not, and keys or values widened or not.
@@ -139,7 +150,7 @@ impl Memory {
             1 if widened => 1,
             1 => 2,
             all if in_pairs => all,
-            all => all.min(ABREAST),
+            _ => self.most,
         }
     }
 

@@ -19,16 +19,18 @@ use core::ops::Range;
 
 use self::block::{Block, Products};
 use self::dots::Dots;
-use self::head::{Problem, Results, Span};
+use self::head::{Operand, Problem, Results, Span};
 use self::lanes::Lanes;
-use self::memory::{ABREAST, ABREAST_OF_TILES, Memory, keys_in_pairs};
+use self::memory::{ABREAST, MANY_ABREAST, Memory, keys_in_pairs};
 pub(crate) use self::memory::{BUFFERS, buffer_lens, default_keys};
-use self::queries::{Queries, Way};
+use self::queries::{Queries, Turn, Way, rows_of};
 use self::rows::{Partial, Rows, most_pairs};
 use crate::element::Dtype;
 use crate::engine::{Engine, div_ceil, div_rem};
+use crate::kernel::ahead::Soon;
 use crate::kernel::{Shared, tiles};
 use crate::simd::{Bf16Dot, DotOp, Level, Op, Simd};
+use crate::view::for_each_type;
 
 /// Parts that the keys of few queries are divided into, at most, and the fewest keys to a part. Neither depends on the
 /// threads, so the result does not.
@@ -125,6 +127,14 @@ impl<'a> Work<'a> {
         !self.in_pairs() && [kv.k, kv.v].iter().any(|of| !matches!(of.dtype(), Dtype::F32))
     }
 
+    /// Whether rows of keys or values have something between them, such as other heads.
+    fn are_apart(&self) -> bool {
+        let (heads, kv) = (self.problem.heads, &self.problem.kv);
+        [(kv.k, heads.d), (kv.v, heads.dv)]
+            .iter()
+            .any(|(of, columns)| for_each_type!(of, view => view.stride() > *columns))
+    }
+
     /// How many blocks, of the `left` from `item` on, take the keys in turn: all of the same head.
     fn abreast(&self, span: &Span, item: usize, left: usize) -> usize {
         // Asked for the level, so that programs for small ones alone do not link what takes several.
@@ -133,7 +143,7 @@ impl<'a> Work<'a> {
         }
         let most = self.memory.abreast(self.in_pairs(), self.widens());
         let far = span.keys.len().saturating_mul(self.problem.kv.k.dtype().size()) >= BYTES_ABREAST;
-        if !(far || self.in_pairs() || self.widens() && most > 1) {
+        if !(far || self.in_pairs() || self.memory.takes()) {
             return 1;
         }
         let blocks = self.blocks(span);
@@ -145,16 +155,32 @@ impl<'a> Work<'a> {
         match self.in_pairs() {
             _ if self.is_few(span) => Way::Rows,
             true => Way::Dots,
-            false if count > 1 && self.widens() => Way::Taken,
+            false if count > 1 && self.memory.takes() && (self.widens() || self.are_apart()) => Way::Taken,
             false => Way::Lanes,
         }
     }
 
-    /// Block `item` of a sequence, counted through all its heads, with the memory of the task's `i`-th.
+    /// The head of block `item` of a sequence, counted through all heads, and the block's pairs.
+    fn place(&self, span: &Span, item: usize) -> (usize, Range<usize>) {
+        let (width, (kv, block)) = (self.level.tile().1, div_rem(item, self.blocks(span)));
+        (kv, block * width..self.pairs(span).min((block + 1) * width))
+    }
+
+    /// The queries of block `item`, if the sequence has it.
+    fn soon(&self, span: &Span, item: usize) -> Soon {
+        let (kv, pairs) = self.place(span, item);
+        if kv >= self.problem.heads.kv {
+            return Soon::NOTHING;
+        }
+        let (group, d) = (self.problem.heads.group(), self.problem.heads.d);
+        let queries = rows_of(&pairs, group);
+        let q = Operand::of(&self.problem.q).at(span.queries.start + queries.start, kv * group * d);
+        q.soon([queries.len(), group * d])
+    }
+
+    /// Block `item` of a sequence, with the memory of the task's `i`-th.
     fn queries(&self, way: Way, (task, i): (usize, usize), span: &Span, item: usize) -> Queries<'a> {
-        let (width, blocks) = (self.level.tile().1, self.blocks(span));
-        let (kv, block) = div_rem(item, blocks);
-        let pairs = block * width..self.pairs(span).min((block + 1) * width);
+        let (kv, pairs) = self.place(span, item);
         let head = self.problem.head(span, kv, &self.results);
         let keys = match way {
             // Not more than there is memory for.
@@ -167,7 +193,10 @@ impl<'a> Work<'a> {
     /// `count` blocks of a head, from `item` on.
     fn run(&self, task: usize, span: &Span, item: usize, count: usize) {
         let way = self.way(span, count);
-        let block = |i: usize| self.queries(way, (task, i), span, item + i);
+        let block = |index: usize| {
+            let next = if self.level.is_small() { Soon::NOTHING } else { self.soon(span, item + index + count) };
+            Queries { turn: Turn { index, count, next }, ..self.queries(way, (task, index), span, item + index) }
+        };
         match (way, count) {
             (Way::Rows, _) => {
                 let parts = 0..parts(span.keys.len(), self.keys).len();
@@ -175,7 +204,7 @@ impl<'a> Work<'a> {
             }
             (_, 1) => self.run_many(way, &[block(0)]),
             (_, ..=ABREAST) => self.run_abreast::<ABREAST>(way, count, block),
-            _ => self.run_abreast::<ABREAST_OF_TILES>(way, count, block),
+            _ => self.run_abreast::<MANY_ABREAST>(way, count, block),
         }
     }
 

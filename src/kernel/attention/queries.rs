@@ -5,6 +5,7 @@ use core::ops::Range;
 use super::head::{Head, Lse};
 use super::place::Sight;
 use crate::engine::div_rem;
+use crate::kernel::ahead::Soon;
 use crate::simd::Level;
 
 /// One task's memory: lines of `width` floats.
@@ -43,6 +44,18 @@ pub(crate) enum Way {
     Dots,
 }
 
+/// Blocks of queries that take the keys in turn: which of them this is, of how many, and the queries that the task has next in its place.
+#[derive(Clone, Copy)]
+pub(crate) struct Turn {
+    pub index: usize,
+    pub count: usize,
+    pub next: Soon,
+}
+
+impl Turn {
+    pub const ALONE: Self = Self { index: 0, count: 1, next: Soon::NOTHING };
+}
+
 /// Pairs of a query and a head, at least one and at most as many as a tile is wide, and the keys they see. The pointers are valid
 /// over the sizes; no other task writes the rows of these pairs.
 #[derive(Clone)]
@@ -57,6 +70,7 @@ pub(crate) struct Queries<'a> {
     /// Keys to a block.
     pub keys: usize,
     pub buffers: Buffers,
+    pub turn: Turn,
 }
 
 impl<'a> Queries<'a> {
@@ -64,7 +78,12 @@ impl<'a> Queries<'a> {
     pub fn new(level: Level, way: Way, head: Head<'a>, pairs: Range<usize>, (keys, buffers): (usize, Buffers)) -> Self {
         let lanes = level.lanes();
         let sight = Sight::new(&head.limits, &pairs, head.heads.group(), lanes, head.n_k);
-        Self { level, way, width: sight.registers() * lanes, head, pairs, sight, keys, buffers }
+        Self { level, way, width: sight.registers() * lanes, head, pairs, sight, keys, buffers, turn: Turn::ALONE }
+    }
+
+    /// The queries of these pairs.
+    pub fn rows(&self) -> Range<usize> {
+        rows_of(&self.pairs, self.head.heads.group())
     }
 
     /// The factor of the queries that makes logits powers of two.
@@ -81,6 +100,11 @@ impl<'a> Queries<'a> {
             group => div_rem(self.pairs.start + lane, group),
         }
     }
+}
+
+/// The queries of pairs of one and a head of `group`.
+pub(crate) fn rows_of(pairs: &Range<usize>, group: usize) -> Range<usize> {
+    div_rem(pairs.start, group).0..div_rem(pairs.end.saturating_sub(1), group).0 + 1
 }
 
 /// Writes `ln(sum) + max` of every query, or -inf for one that saw nothing.
