@@ -5,7 +5,7 @@ use core::ops::Range;
 use super::block::Block;
 use super::head::{Operand, for_each_operand};
 use super::place::Segment;
-use super::queries::Way;
+use super::queries::{Turn, Way};
 use crate::element::Load;
 use crate::engine::part_of;
 use crate::kernel::Strided;
@@ -29,14 +29,13 @@ impl<S: Simd> Block<'_, S> {
     /// What scores of a segment bring nearer: a share of the next block's keys, or after all keys the queries that come next.
     #[inline(always)]
     pub fn soon_after_scores(&self, segment: &Segment) -> Soon {
-        let next = || self.turn.next;
-        self.soon(segment, (self.head.k, 0..self.head.heads.d), next)
+        self.soon(segment, (self.head.k, 0..self.head.heads.d), |turn| turn.next)
     }
 
     /// What the products of a segment with some columns of values bring nearer: a share of the next block's, or where the output goes.
     #[inline(always)]
     pub fn soon_after_values(&self, segment: &Segment, columns: &Range<usize>) -> Soon {
-        let output = || {
+        let output = |_: &Turn| {
             let (rows, group) = (self.rows(), self.head.heads.group());
             let (ptr, row) = (self.head.out.cast_const(), self.head.out_stride);
             Soon::rows(
@@ -48,15 +47,15 @@ impl<S: Simd> Block<'_, S> {
     }
 
     #[inline(always)]
-    fn soon(&self, segment: &Segment, (of, columns): (Operand, Range<usize>), at_last: impl Fn() -> Soon) -> Soon {
+    fn soon(&self, segment: &Segment, (of, columns): (Operand, Range<usize>), at_last: impl Fn(&Turn) -> Soon) -> Soon {
         let (next, end) = (segment.keys.end, self.sight.keys().end);
-        if !S::PREFETCH || !segment.whole && next < end {
+        let Some(turn) = self.turn.as_ref().filter(|_| S::PREFETCH && (segment.whole || next >= end)) else {
             return Soon::NOTHING;
-        }
+        };
         if next >= end {
-            return at_last();
+            return at_last(turn);
         }
-        let share = part_of((end - next).min(self.keys), self.turn.index, self.turn.count);
+        let share = part_of((end - next).min(self.keys), turn.index, turn.count);
         of.at(self.head.ring.row(next) + share.start, columns.start).soon([share.len(), columns.len()])
     }
 

@@ -37,9 +37,8 @@ use crate::view::for_each_type;
 const PARTS: usize = 8;
 const KEYS_TO_A_PART: usize = 1024;
 
-/// The fewest bytes of keys or values to a dimension for which blocks of queries take the keys in turn: less stays near from one block
-/// of queries to the next.
-const BYTES_ABREAST: usize = 2048;
+/// The fewest bytes of keys or values to a dimension that do not stay near from one block of queries to the next.
+const BYTES_FAR: usize = 2048;
 
 /// Attention of every head of every sequence, split among the engine's threads. `spans` name rows of the operands, no query
 /// twice; `memory` is as long as [`buffer_lens`] says. Arguments that do not fit each other are a mistake of the caller in this
@@ -135,6 +134,11 @@ impl<'a> Work<'a> {
             .any(|(of, columns)| for_each_type!(of, view => view.stride() > *columns))
     }
 
+    /// Whether keys are so many that they do not stay near from one block of queries to the next.
+    fn is_far(&self, span: &Span) -> bool {
+        span.keys.len().saturating_mul(self.problem.kv.k.dtype().size()) >= BYTES_FAR
+    }
+
     /// How many blocks, of the `left` from `item` on, take the keys in turn: all of the same head.
     fn abreast(&self, span: &Span, item: usize, left: usize) -> usize {
         // Asked for the level, so that programs for small ones alone do not link what takes several.
@@ -142,8 +146,7 @@ impl<'a> Work<'a> {
             return 1;
         }
         let most = self.memory.abreast(self.in_pairs(), self.widens());
-        let far = span.keys.len().saturating_mul(self.problem.kv.k.dtype().size()) >= BYTES_ABREAST;
-        if !(far || self.in_pairs() || self.memory.takes()) {
+        if !(self.is_far(span) || self.in_pairs() || self.memory.takes()) {
             return 1;
         }
         let blocks = self.blocks(span);
@@ -155,7 +158,7 @@ impl<'a> Work<'a> {
         match self.in_pairs() {
             _ if self.is_few(span) => Way::Rows,
             true => Way::Dots,
-            false if count > 1 && self.memory.takes() && (self.widens() || self.are_apart()) => Way::Taken,
+            false if self.memory.takes() && (count > 1 && self.widens() || count > 2 && self.are_apart()) => Way::Taken,
             false => Way::Lanes,
         }
     }
@@ -193,9 +196,10 @@ impl<'a> Work<'a> {
     /// `count` blocks of a head, from `item` on.
     fn run(&self, task: usize, span: &Span, item: usize, count: usize) {
         let way = self.way(span, count);
+        let asks = !self.level.is_small() && self.is_far(span) && self.are_apart();
         let block = |index: usize| {
-            let next = if self.level.is_small() { Soon::NOTHING } else { self.soon(span, item + index + count) };
-            Queries { turn: Turn { index, count, next }, ..self.queries(way, (task, index), span, item + index) }
+            let turn = asks.then(|| Turn { index, count, next: self.soon(span, item + index + count) });
+            Queries { turn, ..self.queries(way, (task, index), span, item + index) }
         };
         match (way, count) {
             (Way::Rows, _) => {

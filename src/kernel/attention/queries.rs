@@ -44,16 +44,13 @@ pub(crate) enum Way {
     Dots,
 }
 
-/// Blocks of queries that take the keys in turn: which of them this is, of how many, and the queries that the task has next in its place.
+/// Blocks of queries that take the keys in turn and ask for what comes next: which of them this is, of how many, and the queries that the
+/// task has next in its place.
 #[derive(Clone, Copy)]
 pub(crate) struct Turn {
     pub index: usize,
     pub count: usize,
     pub next: Soon,
-}
-
-impl Turn {
-    pub const ALONE: Self = Self { index: 0, count: 1, next: Soon::NOTHING };
 }
 
 /// Pairs of a query and a head, at least one and at most as many as a tile is wide, and the keys they see. The pointers are valid
@@ -70,7 +67,8 @@ pub(crate) struct Queries<'a> {
     /// Keys to a block.
     pub keys: usize,
     pub buffers: Buffers,
-    pub turn: Turn,
+    /// `None` if nothing is to be asked for.
+    pub turn: Option<Turn>,
 }
 
 impl<'a> Queries<'a> {
@@ -78,7 +76,7 @@ impl<'a> Queries<'a> {
     pub fn new(level: Level, way: Way, head: Head<'a>, pairs: Range<usize>, (keys, buffers): (usize, Buffers)) -> Self {
         let lanes = level.lanes();
         let sight = Sight::new(&head.limits, &pairs, head.heads.group(), lanes, head.n_k);
-        Self { level, way, width: sight.registers() * lanes, head, pairs, sight, keys, buffers, turn: Turn::ALONE }
+        Self { level, way, width: sight.registers() * lanes, head, pairs, sight, keys, buffers, turn: None }
     }
 
     /// The queries of these pairs.
