@@ -41,7 +41,9 @@ impl<S: Simd> Products<S> for Lanes {
         // SAFETY: see `Queries`, here and in all that follows.
         unsafe {
             turn_queries(block);
-            clear_output(block);
+            if !block.begins_whole {
+                clear_output(block);
+            }
         }
     }
 
@@ -89,7 +91,8 @@ impl<S: Simd> Products<S> for Lanes {
                 let v = values(block, segment, &columns);
                 let to = block.at(block.buffers.output, columns.start, segment.registers.start);
                 let (soon, size) = (block.soon_after_values(segment, &columns), [columns.len(), keys]);
-                multiply(block, tiles(block, segment, size, (v, soon), (p, to), true));
+                let add = !block.begins_with(segment);
+                multiply(block, tiles(block, segment, size, (v, soon), (p, to), add));
             }
         }
     }

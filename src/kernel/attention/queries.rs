@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use super::head::{Head, Lse};
-use super::place::Sight;
+use super::place::{Segment, Sight};
 use crate::engine::div_rem;
 use crate::kernel::ahead::Soon;
 use crate::simd::Level;
@@ -67,6 +67,9 @@ pub(crate) struct Queries<'a> {
     /// Keys to a block.
     pub keys: usize,
     pub buffers: Buffers,
+    /// Whether each sees all of the first block of keys that any sees, and nothing but their places may hide one: the first product with
+    /// values is the output so far.
+    pub begins_whole: bool,
     /// `None` if nothing is to be asked for.
     pub turn: Option<Turn>,
 }
@@ -76,12 +79,34 @@ impl<'a> Queries<'a> {
     pub fn new(level: Level, way: Way, head: Head<'a>, pairs: Range<usize>, (keys, buffers): (usize, Buffers)) -> Self {
         let lanes = level.lanes();
         let sight = Sight::new(&head.limits, &pairs, head.heads.group(), lanes, head.n_k);
-        Self { level, way, width: sight.registers() * lanes, head, pairs, sight, keys, buffers, turn: None }
+        let whole = |keys: Range<usize>| Segment { keys, registers: 0..sight.registers(), whole: true };
+        let first = head.blocks(sight.keys(), keys).next();
+        let begins_whole = !level.is_small()
+            && head.mask.is_none()
+            && head.bias.is_none()
+            && first.is_some_and(|keys| sight.segments(keys.clone(), keys.len()).next() == Some(whole(keys)));
+        Self {
+            level,
+            way,
+            width: sight.registers() * lanes,
+            head,
+            pairs,
+            sight,
+            keys,
+            buffers,
+            begins_whole,
+            turn: None,
+        }
     }
 
     /// The queries of these pairs.
     pub fn rows(&self) -> Range<usize> {
         rows_of(&self.pairs, self.head.heads.group())
+    }
+
+    /// Whether a segment's product with values is the output so far.
+    pub fn begins_with(&self, segment: &Segment) -> bool {
+        self.begins_whole && segment.keys.start == self.sight.keys().start
     }
 
     /// The factor of the queries that makes logits powers of two.
