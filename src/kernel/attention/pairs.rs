@@ -104,18 +104,21 @@ unsafe fn zip<S: Bf16Dot>(
     to: *mut f32,
 ) {
     let s = block.s;
+    let left = keys.end.saturating_sub(key);
+    // Pairs of which both keys are there, the usual case: they are not looked at one by one.
+    let whole = if key >= keys.start && count == S::LANES { (left / 2).min(S::LANES) } else { 0 };
     // SAFETY: the values exist, and there is room for a square.
     unsafe {
-        if key >= keys.start && key + 2 * S::LANES <= keys.end && count == S::LANES {
-            // The usual case, without looking at each.
-            let v = rows(block.head.v).at(block.head.ring.row(keys.start) + (key - keys.start), at);
-            for i in 0..S::LANES {
-                s.store(to.add(i * S::LANES), s.load_zipped(v.at(2 * i, 0).ptr, v.at(2 * i + 1, 0).ptr));
-            }
-            return;
+        let v = rows(block.head.v).at(block.head.ring.row(keys.start) + key.saturating_sub(keys.start), at);
+        for i in 0..whole {
+            s.store(to.add(i * S::LANES), s.load_zipped(v.at(2 * i, 0).ptr, v.at(2 * i + 1, 0).ptr));
         }
-        for i in 0..S::LANES {
+        let end = left.div_ceil(2).min(S::LANES);
+        for i in whole..end {
             s.store(to.add(i * S::LANES), pair_of_values(block, keys, key + 2 * i, [at, count]));
+        }
+        for i in end..S::LANES {
+            s.store(to.add(i * S::LANES), s.splat(0.0));
         }
     }
 }
