@@ -32,8 +32,6 @@ pub(crate) trait Products<S: Simd> {
     fn chunk(_: &Block<'_, S>) -> usize {
         CHUNK
     }
-    /// Keys that are multiplied together, from a multiple of as many on: of these a block of queries takes all or none.
-    const TOGETHER: usize = 1;
     /// Takes the queries, times [`Block::factor`] or a part of it, and clears the output.
     unsafe fn start(block: &Block<'_, S>);
     /// What scores still have to be multiplied by, a positive number; `None` if they never have to. In a step of its own, which
@@ -95,8 +93,7 @@ struct Taken {
 /// See [`Queries`].
 #[inline(always)]
 pub(crate) unsafe fn run_in_turn<S: Simd, P: Products<S>>(s: S, blocks: &[Queries<'_>]) {
-    let keys_of = |queries: &Queries<'_>| rounded(queries.sight.keys(), P::TOGETHER, queries.head.n_k);
-    let all = blocks.iter().map(keys_of).reduce(|a, b| a.start.min(b.start)..a.end.max(b.end));
+    let all = blocks.iter().map(Queries::taken).reduce(|a, b| a.start.min(b.start)..a.end.max(b.end));
     let Some((first, all)) = blocks.first().zip(all) else { return };
     // SAFETY: the same contract, here and in all that follows.
     unsafe {
@@ -106,7 +103,7 @@ pub(crate) unsafe fn run_in_turn<S: Simd, P: Products<S>>(s: S, blocks: &[Querie
         for all in first.head.blocks(all, first.keys) {
             let mut taken = Taken::default();
             for queries in blocks {
-                let keys = within(&keys_of(queries), all.clone());
+                let keys = within(&queries.taken(), all.clone());
                 if !keys.is_empty() {
                     // A copy: what lies behind a reference, the compiler would keep nothing of in registers.
                     taken = Block::new(s, queries.clone()).step::<P>(keys, &all, taken);
@@ -117,16 +114,6 @@ pub(crate) unsafe fn run_in_turn<S: Simd, P: Products<S>>(s: S, blocks: &[Querie
             Block::new(s, queries.clone()).finish::<P>();
         }
     }
-}
-
-/// The keys that are multiplied with those seen, `together` at a time. Not only where they are read for others anyway: a term of 0 may
-/// change the sign of a sum of 0.
-#[inline(always)]
-fn rounded(seen: Range<usize>, together: usize, n_k: usize) -> Range<usize> {
-    if seen.is_empty() {
-        return seen;
-    }
-    seen.start - seen.start % together..seen.end.next_multiple_of(together).min(n_k)
 }
 
 impl<'a, S: Simd> Block<'a, S> {

@@ -30,8 +30,6 @@ use crate::simd::{Bf16Dot, Level, MAX_LANES};
 pub(crate) struct Dots;
 
 impl<S: Bf16Dot> Products<S> for Dots {
-    const TOGETHER: usize = 2;
-
     /// That tiles sum up the same keys together whichever a segment has, it ends at a multiple of as many.
     #[inline(always)]
     fn chunk(block: &Block<'_, S>) -> usize {
@@ -43,7 +41,9 @@ impl<S: Bf16Dot> Products<S> for Dots {
         // SAFETY: see `Queries`, here and in all that follows.
         unsafe {
             turn_queries(block);
-            clear_output(block);
+            if block.begins.is_none() {
+                clear_output(block);
+            }
         }
     }
 
@@ -91,6 +91,7 @@ impl<S: Bf16Dot> Products<S> for Dots {
     unsafe fn accumulate(block: &Block<'_, S>, segment: &Segment, line: usize) {
         let (dv, v) = (block.head.heads.dv, values(block, segment));
         let to = block.at(block.buffers.output, 0, segment.registers.start);
+        let mut add = !block.begins_with(segment);
         for steps in &steps(block, segment) {
             if steps.is_empty() {
                 continue;
@@ -98,7 +99,8 @@ impl<S: Bf16Dot> Products<S> for Dots {
             let p = block.at(block.buffers.scores, line + steps.start / 2, 0);
             let size = [dv, steps.len()];
             let ahead = block.ahead(block.head.v, segment.keys.end, [segment.keys.len(), dv], size);
-            multiply(block.s, block.level, tiles(block, segment, size, (v.at(0, steps.start), ahead), (p, to), true));
+            multiply(block.s, block.level, tiles(block, segment, size, (v.at(0, steps.start), ahead), (p, to), add));
+            add = true;
         }
     }
 

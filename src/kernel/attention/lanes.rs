@@ -41,7 +41,7 @@ impl<S: Simd> Products<S> for Lanes {
         // SAFETY: see `Queries`, here and in all that follows.
         unsafe {
             turn_queries(block);
-            if !block.begins_whole {
+            if block.begins.is_none() {
                 clear_output(block);
             }
         }

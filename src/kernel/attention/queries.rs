@@ -67,9 +67,9 @@ pub(crate) struct Queries<'a> {
     /// Keys to a block.
     pub keys: usize,
     pub buffers: Buffers,
-    /// Whether each sees all of the first block of keys that any sees, and nothing but their places may hide one: the first product with
-    /// values is the output so far.
-    pub begins_whole: bool,
+    /// The first key, if each sees all of the first block of keys, and nothing but their places may hide one: the first product with values
+    /// is the output so far.
+    pub begins: Option<usize>,
     /// `None` if nothing is to be asked for.
     pub turn: Option<Turn>,
 }
@@ -79,24 +79,30 @@ impl<'a> Queries<'a> {
     pub fn new(level: Level, way: Way, head: Head<'a>, pairs: Range<usize>, (keys, buffers): (usize, Buffers)) -> Self {
         let lanes = level.lanes();
         let sight = Sight::new(&head.limits, &pairs, head.heads.group(), lanes, head.n_k);
-        let whole = |keys: Range<usize>| Segment { keys, registers: 0..sight.registers(), whole: true };
-        let first = head.blocks(sight.keys(), keys).next();
-        let begins_whole = !level.is_small()
-            && head.mask.is_none()
-            && head.bias.is_none()
-            && first.is_some_and(|keys| sight.segments(keys.clone(), keys.len()).next() == Some(whole(keys)));
-        Self {
-            level,
-            way,
-            width: sight.registers() * lanes,
-            head,
-            pairs,
-            sight,
-            keys,
-            buffers,
-            begins_whole,
-            turn: None,
+        let width = sight.registers() * lanes;
+        let queries = Self { level, way, width, head, pairs, sight, keys, buffers, begins: None, turn: None };
+        Self { begins: queries.begins(), ..queries }
+    }
+
+    fn begins(&self) -> Option<usize> {
+        let Self { head, sight, .. } = self;
+        if self.level.is_small() || head.mask.is_some() || head.bias.is_some() {
+            return None;
         }
+        let keys = head.blocks(self.taken(), self.keys).next()?;
+        let whole = Segment { keys: keys.clone(), registers: 0..sight.registers(), whole: true };
+        (sight.segments(keys.clone(), keys.len()).next()? == whole).then_some(keys.start)
+    }
+
+    /// The keys that are multiplied: those seen, in pairs the other of each pair too. Not only where that one is read for others anyway: a
+    /// term of 0 may change the sign of a sum of 0.
+    #[inline(always)]
+    pub fn taken(&self) -> Range<usize> {
+        let (seen, together) = (self.sight.keys(), if self.way == Way::Dots { 2 } else { 1 });
+        if seen.is_empty() || together == 1 {
+            return seen;
+        }
+        seen.start - seen.start % together..seen.end.next_multiple_of(together).min(self.head.n_k)
     }
 
     /// The queries of these pairs.
@@ -106,7 +112,7 @@ impl<'a> Queries<'a> {
 
     /// Whether a segment's product with values is the output so far.
     pub fn begins_with(&self, segment: &Segment) -> bool {
-        self.begins_whole && segment.keys.start == self.sight.keys().start
+        self.begins == Some(segment.keys.start)
     }
 
     /// The factor of the queries that makes logits powers of two.
