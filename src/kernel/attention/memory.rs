@@ -108,9 +108,8 @@ pub(super) struct Memory {
     all: [*mut f32; BUFFERS],
     /// Of one block of queries.
     lens: [usize; BUFFERS - 1],
-    /// Blocks of queries that have memory of their own, and the most of them where no pairs are multiplied.
+    /// Blocks of queries that have memory of their own.
     apart: usize,
-    most: usize,
     /// Floats of the values of a block of keys, in pairs.
     values: usize,
     /// Floats of a partial.
@@ -134,9 +133,7 @@ impl Memory {
         }
         let in_pairs = keys_in_pairs(level, keys)?;
         let values = if level.has_bf16_dot() { pairs::values_len(dims[1], in_pairs, lanes)? } else { 0 };
-        let apart = apart(level, dims);
-        let most = if level.tile().1 <= NARROW { apart } else { apart.min(ABREAST) };
-        Some(Self { all, lens, apart, most, values, partial, lanes })
+        Some(Self { all, lens, apart: apart(level, dims), values, partial, lanes })
     }
 
     /// Whether there is room for a block of keys and values in f32.
@@ -144,13 +141,12 @@ impl Memory {
         self.apart > 1
     }
 
-    /// How many blocks of queries a task can have at a time, if pairs are multiplied or not, and keys or values widened or not.
-    pub fn abreast(&self, in_pairs: bool, widened: bool) -> usize {
+    /// How many blocks of queries a task can have at a time, if keys or values are widened or not.
+    pub fn abreast(&self, widened: bool) -> usize {
         match self.apart {
             1 if widened => 1,
             1 => 2,
-            all if in_pairs => all,
-            _ => self.most,
+            all => all,
         }
     }
 

@@ -145,7 +145,7 @@ impl<'a> Work<'a> {
         if self.level.is_small() {
             return 1;
         }
-        let most = self.memory.abreast(self.in_pairs(), self.widens());
+        let most = self.memory.abreast(self.widens());
         if !(self.is_far(span) || self.in_pairs() || self.memory.takes()) {
             return 1;
         }
