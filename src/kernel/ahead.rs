@@ -116,7 +116,7 @@ impl Asks for Soon {
         let rows = self.left.div_ceil(tiles);
         self.left -= rows;
         for _ in 0..rows {
-            for at in (self.next & !(LINE - 1)..self.next + self.bytes).step_by(LINE) {
+            for at in (self.next & !(LINE - 1)..self.next.wrapping_add(self.bytes)).step_by(LINE) {
                 s.prefetch::<0>(core::ptr::without_provenance(at));
             }
             self.next = self.next.wrapping_add(self.stride);

@@ -279,8 +279,8 @@ pub(super) unsafe fn rescale<S: Simd>(block: &Block<'_, S>, j: usize, factor: S:
     }
 }
 
-/// Columns of a register's rows of output that are turned together, at the widest level: rows that are written a line at a time, each at
-/// the same place of a page, would have a cache's set of lines to themselves.
+/// Columns of a register's rows of output that are turned together, at the widest level. Rows at the same place of their pages share a set
+/// of the first-level cache, which has fewer lines than a register has lanes: so each is written some lines at a time.
 const TURNED: usize = 64;
 
 /// Divides by the sums and turns the output back into rows.
