@@ -295,13 +295,28 @@ unsafe fn pair_weights<S: Bf16Dot>(block: &Block<'_, S>, segment: &Segment, line
             (from, to) = (from + 2, to + 1);
         }
         block.store(state, SUM, j, sum);
+        for pair in to..filled(block, segment).div_ceil(2) {
+            s.store(scores.add(pair * block.width), s.splat(0.0));
+        }
     }
+}
+
+/// The steps of a segment's pairs, and those that tiles are filled with behind the last key of all, where values are zeros: a tile of fewer
+/// steps is another shape, and values are copied for it. Not where a block is no multiple of tiles, nor where the lines of weights would be
+/// more than the segment's own.
+#[inline(always)]
+fn filled<S: Bf16Dot>(block: &Block<'_, S>, segment: &Segment) -> usize {
+    let (steps, start) = (before(segment) + segment.keys.len(), segment.keys.start - before(segment));
+    let all = (start + steps).next_multiple_of(STEPS) - start;
+    let is_last = block.level.has_tiles() && segment.keys.end == block.head.n_k;
+    let fits = block.keys.is_multiple_of(STEPS) && all / 2 <= segment.keys.len();
+    if is_last && fits { all } else { steps }
 }
 
 /// The steps of a segment's pairs, those before the first [`STEPS`] that begins in it apart, where tiles multiply them.
 #[inline(always)]
 fn steps<S: Bf16Dot>(block: &Block<'_, S>, segment: &Segment) -> [Range<usize>; 2] {
-    let steps = before(segment) + segment.keys.len();
+    let steps = filled(block, segment);
     let after = (segment.keys.start - before(segment)) % STEPS;
     let first = if block.level.has_tiles() && after > 0 { (STEPS - after).min(steps) } else { 0 };
     [0..first, first..steps]
