@@ -41,7 +41,7 @@ impl<S: Simd> Products<S> for Lanes {
         // SAFETY: see `Queries`, here and in all that follows.
         unsafe {
             turn_queries(block);
-            if block.begins.is_none() {
+            if S::SMALL || block.begins.is_none() {
                 clear_output(block);
             }
         }
@@ -91,7 +91,7 @@ impl<S: Simd> Products<S> for Lanes {
                 let v = values(block, segment, &columns);
                 let to = block.at(block.buffers.output, columns.start, segment.registers.start);
                 let (soon, size) = (block.soon_after_values(segment, &columns), [columns.len(), keys]);
-                let add = !block.begins_with(segment);
+                let add = S::SMALL || !block.begins_with(segment);
                 multiply(block, tiles(block, segment, size, (v, soon), (p, to), add));
             }
         }
@@ -322,17 +322,18 @@ pub(super) unsafe fn turn_output<S: Simd>(block: &Block<'_, S>, inverse: &[S::F3
 /// As [`turn_output`], number by number.
 #[inline(always)]
 unsafe fn turn_output_one_by_one<S: Simd>(block: &Block<'_, S>, inverse: &[S::F32]) {
-    let dv = block.head.heads.dv;
+    let (s, dv) = (block.s, block.head.heads.dv);
+    let mut factors = [0.0; MAX_LANES];
     // SAFETY: the output has `dv` lines; the rows of these pairs are this task's, over `dv` columns.
     unsafe {
         for (j, &inverse) in inverse.iter().enumerate().take(block.sight.registers()) {
-            rescale(block, j, inverse);
-        }
-        for lane in 0..block.pairs.len() {
-            let (query, head) = block.pair(lane);
-            let to = block.head.out.add(query * block.head.out_stride + head * dv);
-            for p in 0..dv {
-                to.add(p).write(*block.buffers.output.add(p * block.width + lane));
+            s.store(factors.as_mut_ptr(), inverse);
+            for (lane, &factor) in (j * S::LANES..block.pairs.len()).zip(factors.iter().take(S::LANES)) {
+                let (query, head) = block.pair(lane);
+                let to = block.head.out.add(query * block.head.out_stride + head * dv);
+                for p in 0..dv {
+                    to.add(p).write(*block.buffers.output.add(p * block.width + lane) * factor);
+                }
             }
         }
     }

@@ -164,6 +164,7 @@ impl<'a> Work<'a> {
     }
 
     /// The head of block `item` of a sequence, counted through all heads, and the block's pairs.
+    #[inline(always)]
     fn place(&self, span: &Span, item: usize) -> (usize, Range<usize>) {
         let (width, (kv, block)) = (self.level.tile().1, div_rem(item, self.blocks(span)));
         (kv, block * width..self.pairs(span).min((block + 1) * width))
@@ -198,8 +199,11 @@ impl<'a> Work<'a> {
         let way = self.way(span, count);
         let asks = !self.level.is_small() && self.is_far(span) && self.are_apart();
         let block = |index: usize| {
-            let turn = asks.then(|| Turn { index, count, next: self.soon(span, item + index + count) });
-            Queries { turn, ..self.queries(way, (task, index), span, item + index) }
+            let mut queries = self.queries(way, (task, index), span, item + index);
+            if asks {
+                queries.turn = Some(Turn { index, count, next: self.soon(span, item + index + count) });
+            }
+            queries
         };
         match (way, count) {
             (Way::Rows, _) => {

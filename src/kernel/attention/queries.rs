@@ -80,13 +80,16 @@ impl<'a> Queries<'a> {
         let lanes = level.lanes();
         let sight = Sight::new(&head.limits, &pairs, head.heads.group(), lanes, head.n_k);
         let width = sight.registers() * lanes;
-        let queries = Self { level, way, width, head, pairs, sight, keys, buffers, begins: None, turn: None };
-        Self { begins: queries.begins(), ..queries }
+        let mut queries = Self { level, way, width, head, pairs, sight, keys, buffers, begins: None, turn: None };
+        if !level.is_small() {
+            queries.begins = queries.begins();
+        }
+        queries
     }
 
     fn begins(&self) -> Option<usize> {
         let Self { head, sight, .. } = self;
-        if self.level.is_small() || head.mask.is_some() || head.bias.is_some() {
+        if head.mask.is_some() || head.bias.is_some() {
             return None;
         }
         let keys = head.blocks(self.taken(), self.keys).next()?;
