@@ -251,6 +251,28 @@ fn a_window_of_one_key_gives_its_value() {
     }
 }
 
+/// Each dimension of values by itself, however blocks of keys lie to the tiles of a level: what multiplies a few keys more than there are
+/// finds zeros, not the next dimension's values.
+#[test]
+fn a_value_that_is_no_number_stays_in_its_dimension() {
+    let dim = 48;
+    for (dtype, key_block) in DTYPES.iter().flat_map(|dtype| [13, 16, 26, 36, 64].map(|keys| (*dtype, keys))) {
+        for n_k in [16, 100, 104] {
+            let mut problem = of_type(dtype, 1, dim, 3).problem(Rows::One, [40, n_k]);
+            problem.form.key_block = Some(key_block);
+            let value = |_: usize, j: usize| if j.is_multiple_of(2) { f32::INFINITY } else { 1.0 };
+            problem.v = Stored::new(dtype, [n_k, dim], 0, 0, value);
+            every_level(|engine| {
+                let out = problem.run(engine).out.mat();
+                let is_right =
+                    |j: usize, x: f64| if j.is_multiple_of(2) { x == f64::INFINITY } else { (x - 1.0).abs() < 1e-2 };
+                let right = |i: usize| out.row(i).iter().enumerate().all(|(j, &x)| is_right(j, x));
+                assert!((0..40).all(right), "{} {dtype:?}: {n_k} keys, {key_block} to a block", engine.level());
+            });
+        }
+    }
+}
+
 /// In a mask of bytes, every bit counts.
 #[test]
 fn any_byte_but_zero_is_seen() {
