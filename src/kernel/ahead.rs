@@ -1,5 +1,6 @@
 //! What products ask for before they need it.
 
+use crate::engine::div_ceil;
 use crate::kernel::Strided;
 use crate::simd::Simd;
 
@@ -113,7 +114,7 @@ impl Asks for Soon {
 
     #[inline(always)]
     fn before_tile<S: Simd>(&mut self, s: S, tiles: usize) {
-        let rows = self.left.div_ceil(tiles);
+        let rows = div_ceil(self.left, tiles);
         self.left -= rows;
         for _ in 0..rows {
             for at in (self.next & !(LINE - 1)..self.next.wrapping_add(self.bytes)).step_by(LINE) {
