@@ -32,7 +32,8 @@ pub(crate) trait Products<S: Simd> {
     fn chunk(_: &Block<'_, S>) -> usize {
         CHUNK
     }
-    /// Takes the queries, times [`Block::factor`] or a part of it, and clears the output.
+    /// Takes the queries, times [`Block::factor`] or a part of it, and clears the output, unless the first product with values
+    /// [is the output so far](Queries::begins).
     unsafe fn start(block: &Block<'_, S>);
     /// What scores still have to be multiplied by, a positive number; `None` if they never have to. In a step of its own, which
     /// rounds: the largest score is the maximum then, and its weight 1.
@@ -93,7 +94,7 @@ struct Taken {
 /// See [`Queries`].
 #[inline(always)]
 pub(crate) unsafe fn run_in_turn<S: Simd, P: Products<S>>(s: S, blocks: &[Queries<'_>]) {
-    let all = blocks.iter().map(Queries::taken).reduce(|a, b| a.start.min(b.start)..a.end.max(b.end));
+    let all = blocks.iter().map(Queries::multiplied).reduce(|a, b| a.start.min(b.start)..a.end.max(b.end));
     let Some((first, all)) = blocks.first().zip(all) else { return };
     // SAFETY: the same contract, here and in all that follows.
     unsafe {
@@ -103,7 +104,7 @@ pub(crate) unsafe fn run_in_turn<S: Simd, P: Products<S>>(s: S, blocks: &[Querie
         for all in first.head.blocks(all, first.keys) {
             let mut taken = Taken::default();
             for queries in blocks {
-                let keys = within(&queries.taken(), all.clone());
+                let keys = within(&queries.multiplied(), all.clone());
                 if !keys.is_empty() {
                     // A copy: what lies behind a reference, the compiler would keep nothing of in registers.
                     taken = Block::new(s, queries.clone()).step::<P>(keys, &all, taken);

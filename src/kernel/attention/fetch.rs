@@ -29,18 +29,12 @@ impl<S: Simd> Block<'_, S> {
     /// What scores of a segment bring nearer: a share of the next block's keys, or after all keys the queries that come next.
     #[inline(always)]
     pub fn soon_after_scores(&self, segment: &Segment) -> Soon {
-        if !S::PREFETCH {
-            return Soon::NOTHING;
-        }
         self.soon(segment, (self.head.k, 0..self.head.heads.d), |turn| turn.next)
     }
 
     /// What the products of a segment with some columns of values bring nearer: a share of the next block's, or where the output goes.
     #[inline(always)]
     pub fn soon_after_values(&self, segment: &Segment, columns: &Range<usize>) -> Soon {
-        if !S::PREFETCH {
-            return Soon::NOTHING;
-        }
         let output = |_: &Turn| {
             let (rows, group) = (self.rows(), self.head.heads.group());
             let (ptr, row) = (self.head.out.cast_const(), self.head.out_stride);
@@ -55,7 +49,7 @@ impl<S: Simd> Block<'_, S> {
     #[inline(always)]
     fn soon(&self, segment: &Segment, (of, columns): (Operand, Range<usize>), at_last: impl Fn(&Turn) -> Soon) -> Soon {
         let (next, end) = (segment.keys.end, self.sight.keys().end);
-        let Some(turn) = self.turn.as_ref().filter(|_| segment.whole || next >= end) else {
+        let Some(turn) = self.turn.as_ref().filter(|_| S::PREFETCH && (segment.whole || next >= end)) else {
             return Soon::NOTHING;
         };
         if next >= end {

@@ -41,6 +41,7 @@ impl<S: Simd> Products<S> for Lanes {
         // SAFETY: see `Queries`, here and in all that follows.
         unsafe {
             turn_queries(block);
+            // Small code always clears it, and knows that when it is compiled.
             if S::SMALL || block.begins.is_none() {
                 clear_output(block);
             }

@@ -197,7 +197,8 @@ impl<'a> Work<'a> {
     /// `count` blocks of a head, from `item` on.
     fn run(&self, task: usize, span: &Span, item: usize, count: usize) {
         let way = self.way(span, count);
-        let asks = !self.level.is_small() && self.is_far(span) && self.are_apart();
+        let asks =
+            matches!(way, Way::Lanes | Way::Taken) && !self.level.is_small() && self.is_far(span) && self.are_apart();
         let block = |index: usize| {
             let mut queries = self.queries(way, (task, index), span, item + index);
             if asks {

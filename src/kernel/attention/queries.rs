@@ -92,7 +92,7 @@ impl<'a> Queries<'a> {
         if head.mask.is_some() || head.bias.is_some() {
             return None;
         }
-        let keys = head.blocks(self.taken(), self.keys).next()?;
+        let keys = head.blocks(self.multiplied(), self.keys).next()?;
         let whole = Segment { keys: keys.clone(), registers: 0..sight.registers(), whole: true };
         (sight.segments(keys.clone(), keys.len()).next()? == whole).then_some(keys.start)
     }
@@ -100,7 +100,7 @@ impl<'a> Queries<'a> {
     /// The keys that are multiplied: those seen, in pairs the other of each pair too. Not only where that one is read for others anyway: a
     /// term of 0 may change the sign of a sum of 0.
     #[inline(always)]
-    pub fn taken(&self) -> Range<usize> {
+    pub fn multiplied(&self) -> Range<usize> {
         let (seen, together) = (self.sight.keys(), if self.way == Way::Dots { 2 } else { 1 });
         if seen.is_empty() || together == 1 {
             return seen;
