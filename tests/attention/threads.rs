@@ -109,6 +109,21 @@ proptest! {
         });
     }
 
+    /// Up to half a register of queries are computed in the same way, as many of them as there are.
+    #[test]
+    fn few_queries_have_the_bits_of_each_alone(dim in 1_usize..130, n_k in dimension(1500), which in 0_usize..3, seed: u64) {
+        every_level(|engine| {
+            for n_q in 2..=engine.level().lanes() / 2 {
+                let all = Draw { types: [DTYPES[which]; 3], ..Draw::plain(1, dim, seed) }.problem(Rows::One, [n_q, n_k]);
+                let together = all.run(engine);
+                for i in 0..n_q {
+                    let alone = all.queries(i, 1).run(engine);
+                    assert_eq!(alone.row_bits(0), together.row_bits(i), "{} {n_q} {i} {all:?}", engine.level());
+                }
+            }
+        });
+    }
+
     #[test]
     fn the_state_of_the_scratch_has_no_influence(draw in draws(70), (rows, size) in rows(150, 150)) {
         let problem = draw.problem(rows, size);

@@ -43,11 +43,32 @@ pub(crate) trait Products<S: Simd> {
     }
     /// Scores of the segment into its lines, of which `line` is the first.
     unsafe fn scores(block: &Block<'_, S>, segment: &Segment, line: usize);
+    /// Scores as lines, where they are none, for what looks at them there.
+    #[inline(always)]
+    unsafe fn to_lines(_: &Block<'_, S>, _: &Segment, _: usize) {}
+    /// Takes lines back as scores.
+    #[inline(always)]
+    unsafe fn from_lines(_: &Block<'_, S>, _: &Segment, _: usize) {}
+    /// The largest scores of the segment, and of those before it.
+    #[inline(always)]
+    unsafe fn top(block: &Block<'_, S>, segment: &Segment, line: usize) {
+        // SAFETY: the same contract.
+        unsafe { block.top(segment, line) }
+    }
     /// Exponentials of the segment's scores, as the product with values wants them, and the sums of them.
     #[inline(always)]
     unsafe fn weigh(block: &Block<'_, S>, segment: &Segment, line: usize) {
         // SAFETY: the same contract.
         unsafe { block.exponentials(segment, line) }
+    }
+    /// The same for [`Self::accumulate_masked`]: what is masked is marked.
+    #[inline(always)]
+    unsafe fn weigh_masked(block: &Block<'_, S>, segment: &Segment, line: usize)
+    where
+        Self: Sized,
+    {
+        // SAFETY: the same contract.
+        unsafe { block.exponentials_or_masked::<Self>(segment, line) }
     }
     /// The keys of a block of them, as the product with them wants them: for all blocks of queries that take the keys in turn.
     #[inline(always)]
@@ -57,7 +78,7 @@ pub(crate) trait Products<S: Simd> {
     unsafe fn take_values(_: &Block<'_, S>, _: &Range<usize>) {}
     /// The output plus the segment's values times its exponentials.
     unsafe fn accumulate(block: &Block<'_, S>, segment: &Segment, line: usize);
-    /// As that, without those that [are masked](Block::is_masked).
+    /// As that, without those that [are masked](Block::is_masked), or whose lines say that they are.
     unsafe fn accumulate_masked(block: &Block<'_, S>, segment: &Segment, line: usize);
     /// The output times a factor for each lane of register `j`.
     unsafe fn rescale(block: &Block<'_, S>, j: usize, factor: S::F32);
@@ -163,8 +184,12 @@ impl<'a, S: Simd> Block<'a, S> {
                     taken.keys = true;
                 }
                 P::scores(self, &segment, line);
-                self.ask(&segment, line, Ask::Adjust);
-                self.top(&segment, line);
+                if self.adjusts(&segment) {
+                    P::to_lines(self, &segment, line);
+                    self.ask(&segment, line, Ask::Adjust);
+                    P::from_lines(self, &segment, line);
+                }
+                P::top(self, &segment, line);
             }
             for j in 0..self.sight.registers() {
                 self.raise::<P>(j);
@@ -265,13 +290,17 @@ impl<'a, S: Simd> Block<'a, S> {
         !segment.whole || self.head.mask.is_some() || self.head.bias.is_some()
     }
 
+    /// Whether the options do something to the scores of a segment.
+    #[inline(always)]
+    fn adjusts(&self, segment: &Segment) -> bool {
+        let terms = &self.head.terms;
+        terms.options.is_some() && (!segment.whole || terms.change_all())
+    }
+
     /// Has the options do something; the answer is no where there are none.
     #[inline(always)]
     unsafe fn ask(&self, segment: &Segment, line: usize, ask: Ask) -> bool {
         let Some(options) = self.head.terms.options else { return false };
-        if matches!(ask, Ask::Adjust) && segment.whole && !self.head.terms.change_all() {
-            return false;
-        }
         // SAFETY: the same contract.
         unsafe {
             if S::SMALL {

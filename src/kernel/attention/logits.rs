@@ -120,7 +120,7 @@ impl<S: Simd> Block<'_, S> {
             if self.values_are_finite(segment) {
                 return false;
             }
-            self.exponentials_or_masked::<P>(segment, line);
+            P::weigh_masked(self, segment, line);
             P::accumulate_masked(self, segment, line);
         }
         true
@@ -153,7 +153,7 @@ impl<S: Simd> Block<'_, S> {
 
     /// P^T = exp2(S^T - m), and the sums of it; what has no weight is marked as [`MASKED`].
     #[inline(always)]
-    unsafe fn exponentials_or_masked<P: Products<S>>(&self, segment: &Segment, line: usize) {
+    pub unsafe fn exponentials_or_masked<P: Products<S>>(&self, segment: &Segment, line: usize) {
         let s = self.s;
         let rest = P::rest(self);
         for j in segment.registers.clone() {

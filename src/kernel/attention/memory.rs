@@ -1,7 +1,8 @@
 //! The memory of attention: how much it takes, and which part of it is whose.
 
+use super::partial::Partial;
 use super::queries::{Buffers, STATE, Way};
-use super::rows::{Partial, rows_len};
+use super::rows::rows_len;
 use super::{PARTS, lanes, pairs};
 use crate::scratch::{self, some};
 use crate::simd::Level;

@@ -116,6 +116,7 @@ impl<S: Simd> Block<'_, S> {
                 let line = segment.keys.start - keys.start;
                 if !self.is_hidden(&segment) {
                     P::scores(self, &segment, line);
+                    P::to_lines(self, &segment, line);
                     self.adjust(&segment, line);
                     self.divide(&segment, line);
                 }

@@ -1,0 +1,117 @@
+//! The products of few queries' exponentials with values.
+
+use super::together::together;
+use crate::element::Load;
+use crate::kernel::Strided;
+use crate::kernel::attention::block::Block;
+use crate::kernel::each;
+use crate::kernel::map::{load, registers};
+use crate::kernel::tile::FEW_TILES;
+use crate::simd::Simd;
+
+/// Registers of sums that are kept at a time, on levels with 16 registers; twice as many where there are 32 of 16 lanes.
+pub(super) const SUMS: usize = 8;
+
+/// Some values times their exponentials, of which `line` is the first value's line, added to `R` rows of the output, `C` registers of
+/// columns after others.
+#[inline(always)]
+pub(super) unsafe fn accumulate<S: Simd, E: Load, const R: usize, const C: usize>(
+    block: &Block<'_, S>,
+    v: Strided<E>,
+    keys: usize,
+    line: usize,
+) {
+    let dv = block.head.heads.dv;
+    let mut at = 0;
+    // SAFETY: the values exist, and the output up to whole registers.
+    unsafe {
+        while S::LANES == 16 && !FEW_TILES && at + 2 * C * S::LANES <= dv {
+            accumulate_columns::<S, E, R, C, 2>(block, v, keys, line, at);
+            at += 2 * C * S::LANES;
+        }
+        while C > 1 && at + C * S::LANES <= dv {
+            accumulate_columns::<S, E, R, C, 1>(block, v, keys, line, at);
+            at += C * S::LANES;
+        }
+        while at < dv {
+            accumulate_columns::<S, E, R, 1, 1>(block, v, keys, line, at);
+            at += S::LANES;
+        }
+    }
+}
+
+/// `N` times `C` registers of columns from `at` on; only a single one may be short.
+#[inline(always)]
+unsafe fn accumulate_columns<S: Simd, E: Load, const R: usize, const C: usize, const N: usize>(
+    block: &Block<'_, S>,
+    v: Strided<E>,
+    keys: usize,
+    line: usize,
+    at: usize,
+) {
+    let (s, dv) = (block.s, block.head.heads.dv);
+    let stride = dv.next_multiple_of(S::LANES);
+    let count = if C * N == 1 { (dv - at).min(S::LANES) } else { S::LANES };
+    // SAFETY: the values exist, their exponentials, and the output up to whole registers.
+    unsafe {
+        // A sum of its own: one chain over all keys would round more.
+        let mut sums = [[[s.splat(0.0); C]; N]; R];
+        for key in 0..keys {
+            let value = v.at(key, at).ptr;
+            ask_for(s, v.at(key + block.keys, at).ptr, N * C * S::LANES);
+            let p = together(block, line + key, R);
+            for n in 0..N {
+                let x = each!(s.splat(0.0); C, c => load(s, value.add((n * C + c) * S::LANES), count));
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let p = s.splat(*p.add(r));
+                    sums[n] = each!(p; C, c => s.fma(x[c], p, sums[n][c]));
+                }
+            }
+        }
+        for (r, sums) in sums.into_iter().enumerate() {
+            for (n, sums) in sums.into_iter().enumerate() {
+                for (c, sum) in sums.into_iter().enumerate() {
+                    let output = block.buffers.output.add(at + r * stride + (n * C + c) * S::LANES);
+                    s.store(output, s.add(s.load(output), sum));
+                }
+            }
+        }
+    }
+}
+
+/// Asks for the cache lines of `count` elements.
+#[inline(always)]
+fn ask_for<S: Simd, E>(s: S, p: *const E, count: usize) {
+    for at in (0..count * size_of::<E>()).step_by(super::LINE) {
+        s.prefetch::<0>(p.cast::<u8>().wrapping_add(at));
+    }
+}
+
+/// As the product, without what is masked: a weight of 0 times a value of NaN would not be 0. The lines still have the scores.
+#[inline(always)]
+pub(super) unsafe fn accumulate_masked<S: Simd, E: Load>(
+    block: &Block<'_, S>,
+    v: Strided<E>,
+    keys: usize,
+    line: usize,
+    queries: usize,
+) {
+    let (s, dv) = (block.s, block.head.heads.dv);
+    for row in 0..block.pairs.len() {
+        for (at, count) in registers::<S>(dv) {
+            let mut sum = s.splat(0.0);
+            // SAFETY: the values exist, their scores and exponentials, and the output.
+            unsafe {
+                for key in 0..keys {
+                    let score = *block.at(block.buffers.scores, line + key, 0).add(row);
+                    if score >= f32::MIN || score.is_nan() {
+                        let p = *together(block, line + key, queries).add(row);
+                        sum = s.fma(load(s, v.at(key, at).ptr, count), s.splat(p), sum);
+                    }
+                }
+                let output = block.buffers.output.add(row * dv.next_multiple_of(S::LANES) + at);
+                s.store(output, s.add(s.load(output), sum));
+            }
+        }
+    }
+}
