@@ -131,7 +131,9 @@ impl<S: Simd> Products<S> for Rows {
     #[inline(always)]
     unsafe fn weigh(block: &Block<'_, S>, segment: &Segment, line: usize) {
         // SAFETY: as above.
-        unsafe { together::exponentials(block, segment.keys.len(), line, rows_of(block)) }
+        unsafe {
+            with_pairs!(S, block.pairs.len(), R => together::exponentials::<S, R>(block, segment.keys.len(), line))
+        }
     }
 
     #[inline(always)]

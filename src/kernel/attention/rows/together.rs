@@ -6,7 +6,8 @@ use crate::kernel::attention::queries::{MAX, SUM};
 use crate::kernel::each;
 use crate::kernel::map::{load, registers, store};
 use crate::kernel::softmax::finite_max;
-use crate::simd::math::Exp2Bounded;
+use crate::kernel::tile::FEW_TILES;
+use crate::simd::math::{self, Exp2Bounded};
 use crate::simd::{MAX_LANES, Simd};
 
 /// Registers whose maxima are found side by side.
@@ -73,16 +74,29 @@ pub(super) unsafe fn top<S: Simd>(block: &Block<'_, S>, keys: usize, line: usize
 /// The exponentials of scores, less each query's maximum, in place of them, and the sums: of every key in `LANES` first, however many
 /// queries there are, so that the bits of one do not depend on it.
 #[inline(always)]
-pub(super) unsafe fn exponentials<S: Simd>(block: &Block<'_, S>, keys: usize, line: usize, queries: usize) {
+pub(super) unsafe fn exponentials<S: Simd, const R: usize>(block: &Block<'_, S>, keys: usize, line: usize) {
     let s = block.s;
-    let scores = together(block, line, queries);
-    let mut sums = [0.0_f32; MAX_LANES * super::most_pairs(MAX_LANES)];
+    let scores = together(block, line, R);
+    let whole = if FEW_TILES { 0 } else { keys - keys % S::LANES };
+    let mut sums = [s.splat(0.0); R];
+    let mut all = [0.0_f32; MAX_LANES * super::most_pairs(MAX_LANES)];
     // SAFETY: the scores have been written, and the state; there is a sum for each query and each of `LANES` keys.
     unsafe {
-        let max = repeated(s, finite_max(s, block.load(block.buffers.state, MAX, 0)), queries);
-        for start in (0..keys).step_by(S::LANES) {
-            for (at, count) in registers::<S>((keys - start).min(S::LANES) * queries) {
-                let (scores, sum) = (scores.add(start * queries + at), sums.as_mut_ptr().add(at));
+        let max = repeated::<S, R>(s, finite_max(s, block.load(block.buffers.state, MAX, 0)));
+        for key in (0..whole).step_by(S::LANES) {
+            let scores = scores.add(key * R);
+            let x = each!(max; R, g => s.sub(s.load(scores.cast_const().add(g * S::LANES)), max));
+            for (g, p) in math::exp2_bounded(s, x).into_iter().enumerate() {
+                sums[g] = s.add(sums[g], p);
+                s.store(scores.add(g * S::LANES), p);
+            }
+        }
+        for (g, sum) in sums.into_iter().enumerate() {
+            s.store(all.as_mut_ptr().add(g * S::LANES), sum);
+        }
+        for start in (whole..keys).step_by(S::LANES) {
+            for (at, count) in registers::<S>((keys - start).min(S::LANES) * R) {
+                let (scores, sum) = (scores.add(start * R + at), all.as_mut_ptr().add(at));
                 let p = s.apply::<Exp2Bounded>(s.sub(load(s, scores, count), max));
                 store(s, scores, count, p);
                 let is_one = s.lt(s.iota(), s.splat(count as f32));
@@ -91,20 +105,21 @@ pub(super) unsafe fn exponentials<S: Simd>(block: &Block<'_, S>, keys: usize, li
         }
         let mut sum = block.load(block.buffers.state, SUM, 0);
         for key in 0..keys.min(S::LANES) {
-            sum = s.add(sum, s.load_first(sums.as_ptr().add(key * queries), queries));
+            sum = s.add(sum, s.load_first(all.as_ptr().add(key * R), R));
         }
         block.store(block.buffers.state, SUM, 0, sum);
     }
 }
 
-/// The first lanes again and again: so many of them, a divisor of `LANES`.
+/// The first `R` lanes again and again.
 #[inline(always)]
-fn repeated<S: Simd>(s: S, x: S::F32, lanes: usize) -> S::F32 {
-    let mut all = [0.0_f32; 2 * MAX_LANES];
-    // SAFETY: there is room for a register from any lane on.
+fn repeated<S: Simd, const R: usize>(s: S, x: S::F32) -> S::F32 {
+    let (mut once, mut all) = ([0.0; MAX_LANES], [0.0; MAX_LANES]);
+    // SAFETY: both have room for a register.
     unsafe {
-        for at in (0..S::LANES).step_by(lanes) {
-            s.store(all.as_mut_ptr().add(at), x);
+        s.store(once.as_mut_ptr(), x);
+        for (i, x) in all.iter_mut().enumerate() {
+            *x = once[i % R];
         }
         s.load(all.as_ptr())
     }
