@@ -132,7 +132,10 @@ impl<S: Simd> Products<S> for Rows {
     unsafe fn weigh(block: &Block<'_, S>, segment: &Segment, line: usize) {
         // SAFETY: as above.
         unsafe {
-            with_pairs!(S, block.pairs.len(), R => together::exponentials::<S, R>(block, segment.keys.len(), line))
+            if FEW_TILES {
+                return together::exponentials_one_by_one(block, segment.keys.len(), line, rows_of(block));
+            }
+            with_pairs!(S, block.pairs.len(), R => together::exponentials::<S, R>(block, segment.keys.len(), line));
         }
     }
 

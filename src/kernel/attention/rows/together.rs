@@ -1,12 +1,13 @@
 //! Scores of few queries side by side, without the lanes that have none: `R` of a key, then those of the next. So a register of
 //! exponentials is a full one. Where the options look at scores, they are lines as elsewhere.
 
+use core::ops::Range;
+
 use crate::kernel::attention::block::Block;
 use crate::kernel::attention::queries::{MAX, SUM};
 use crate::kernel::each;
 use crate::kernel::map::{load, registers, store};
 use crate::kernel::softmax::finite_max;
-use crate::kernel::tile::FEW_TILES;
 use crate::simd::math::{self, Exp2Bounded};
 use crate::simd::{MAX_LANES, Simd};
 
@@ -71,18 +72,20 @@ pub(super) unsafe fn top<S: Simd>(block: &Block<'_, S>, keys: usize, line: usize
     }
 }
 
+/// Room for a sum for each query and each of `LANES` keys.
+type Sums = [f32; MAX_LANES * super::most_pairs(MAX_LANES)];
+
 /// The exponentials of scores, less each query's maximum, in place of them, and the sums: of every key in `LANES` first, however many
 /// queries there are, so that the bits of one do not depend on it.
 #[inline(always)]
 pub(super) unsafe fn exponentials<S: Simd, const R: usize>(block: &Block<'_, S>, keys: usize, line: usize) {
     let s = block.s;
-    let scores = together(block, line, R);
-    let whole = if FEW_TILES { 0 } else { keys - keys % S::LANES };
+    let (scores, whole) = (together(block, line, R), keys - keys % S::LANES);
     let mut sums = [s.splat(0.0); R];
-    let mut all = [0.0_f32; MAX_LANES * super::most_pairs(MAX_LANES)];
-    // SAFETY: the scores have been written, and the state; there is a sum for each query and each of `LANES` keys.
+    let mut all: Sums = [0.0; MAX_LANES * super::most_pairs(MAX_LANES)];
+    // SAFETY: the scores have been written, and the state.
     unsafe {
-        let max = repeated::<S, R>(s, finite_max(s, block.load(block.buffers.state, MAX, 0)));
+        let max = maxima(block, R);
         for key in (0..whole).step_by(S::LANES) {
             let scores = scores.add(key * R);
             let x = each!(max; R, g => s.sub(s.load(scores.cast_const().add(g * S::LANES)), max));
@@ -94,32 +97,71 @@ pub(super) unsafe fn exponentials<S: Simd, const R: usize>(block: &Block<'_, S>,
         for (g, sum) in sums.into_iter().enumerate() {
             s.store(all.as_mut_ptr().add(g * S::LANES), sum);
         }
-        for start in (whole..keys).step_by(S::LANES) {
-            for (at, count) in registers::<S>((keys - start).min(S::LANES) * R) {
-                let (scores, sum) = (scores.add(start * R + at), all.as_mut_ptr().add(at));
+        exponentials_of(block, whole..keys, line, R, &mut all);
+        add_sums(block, keys, R, &all);
+    }
+}
+
+/// The same for any number of queries, register by register.
+#[inline(always)]
+pub(super) unsafe fn exponentials_one_by_one<S: Simd>(block: &Block<'_, S>, keys: usize, line: usize, queries: usize) {
+    let mut all: Sums = [0.0; MAX_LANES * super::most_pairs(MAX_LANES)];
+    // SAFETY: the same contract.
+    unsafe {
+        exponentials_of(block, 0..keys, line, queries, &mut all);
+        add_sums(block, keys, queries, &all);
+    }
+}
+
+/// Those of some keys, the first of which is one that begins `LANES` of them.
+#[inline(always)]
+unsafe fn exponentials_of<S: Simd>(
+    block: &Block<'_, S>,
+    keys: Range<usize>,
+    line: usize,
+    queries: usize,
+    sums: &mut Sums,
+) {
+    let s = block.s;
+    let scores = together(block, line, queries);
+    // SAFETY: the scores have been written, and the state.
+    unsafe {
+        let max = maxima(block, queries);
+        for start in keys.clone().step_by(S::LANES) {
+            for (at, count) in registers::<S>((keys.end - start).min(S::LANES) * queries) {
+                let (scores, sum) = (scores.add(start * queries + at), sums.as_mut_ptr().add(at));
                 let p = s.apply::<Exp2Bounded>(s.sub(load(s, scores, count), max));
                 store(s, scores, count, p);
                 let is_one = s.lt(s.iota(), s.splat(count as f32));
                 s.store(sum, s.add(s.load(sum), s.select(is_one, p, s.splat(0.0))));
             }
         }
+    }
+}
+
+#[inline(always)]
+unsafe fn add_sums<S: Simd>(block: &Block<'_, S>, keys: usize, queries: usize, sums: &Sums) {
+    let s = block.s;
+    // SAFETY: the state has been written.
+    unsafe {
         let mut sum = block.load(block.buffers.state, SUM, 0);
         for key in 0..keys.min(S::LANES) {
-            sum = s.add(sum, s.load_first(all.as_ptr().add(key * R), R));
+            sum = s.add(sum, s.load_first(sums.as_ptr().add(key * queries), queries));
         }
         block.store(block.buffers.state, SUM, 0, sum);
     }
 }
 
-/// The first `R` lanes again and again.
+/// The maximum of each of so many queries, a divisor of `LANES`, again and again.
 #[inline(always)]
-fn repeated<S: Simd, const R: usize>(s: S, x: S::F32) -> S::F32 {
-    let (mut once, mut all) = ([0.0; MAX_LANES], [0.0; MAX_LANES]);
-    // SAFETY: both have room for a register.
+unsafe fn maxima<S: Simd>(block: &Block<'_, S>, queries: usize) -> S::F32 {
+    let s = block.s;
+    let mut all = [0.0_f32; 2 * MAX_LANES];
+    // SAFETY: the state has been written; there is room for a register from any lane on.
     unsafe {
-        s.store(once.as_mut_ptr(), x);
-        for (i, x) in all.iter_mut().enumerate() {
-            *x = once[i % R];
+        let max = finite_max(s, block.load(block.buffers.state, MAX, 0));
+        for at in (0..S::LANES).step_by(queries) {
+            s.store(all.as_mut_ptr().add(at), max);
         }
         s.load(all.as_ptr())
     }

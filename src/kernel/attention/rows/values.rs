@@ -1,19 +1,22 @@
 //! The products of few queries' exponentials with values.
 
+use core::mem::MaybeUninit;
+
+use super::ADDED;
 use super::together::together;
-use crate::element::Load;
+use crate::element::{Element, Load};
 use crate::kernel::Strided;
 use crate::kernel::attention::block::Block;
 use crate::kernel::each;
 use crate::kernel::map::{load, registers};
 use crate::kernel::tile::FEW_TILES;
-use crate::simd::Simd;
+use crate::simd::{MAX_LANES, Simd};
 
 /// Registers of sums that are kept at a time, on levels with 16 registers; twice as many where there are 32 of 16 lanes.
 pub(super) const SUMS: usize = 8;
 
-/// Some values times their exponentials, of which `line` is the first value's line, added to `R` rows of the output, `C` registers of
-/// columns after others.
+/// At most [`ADDED`] values times their exponentials, of which `line` is the first value's line, added to `R` rows of the output, `C`
+/// registers of columns after others.
 #[inline(always)]
 pub(super) unsafe fn accumulate<S: Simd, E: Load, const R: usize, const C: usize>(
     block: &Block<'_, S>,
@@ -23,24 +26,31 @@ pub(super) unsafe fn accumulate<S: Simd, E: Load, const R: usize, const C: usize
 ) {
     let dv = block.head.heads.dv;
     let mut at = 0;
-    // SAFETY: the values exist, and the output up to whole registers.
+    let mut rest = MaybeUninit::<[E; ADDED * MAX_LANES]>::uninit();
+    let rest = rest.as_mut_ptr().cast::<E>();
+    // SAFETY: the values exist, and the output up to whole registers; `rest` has room for a register of each value.
     unsafe {
         while S::LANES == 16 && !FEW_TILES && at + 2 * C * S::LANES <= dv {
-            accumulate_columns::<S, E, R, C, 2>(block, v, keys, line, at);
+            accumulate_columns::<S, E, R, C, 2>(block, v.at(0, at), keys, line, at);
             at += 2 * C * S::LANES;
         }
         while C > 1 && at + C * S::LANES <= dv {
-            accumulate_columns::<S, E, R, C, 1>(block, v, keys, line, at);
+            accumulate_columns::<S, E, R, C, 1>(block, v.at(0, at), keys, line, at);
             at += C * S::LANES;
         }
         while at < dv {
-            accumulate_columns::<S, E, R, 1, 1>(block, v, keys, line, at);
+            let mut columns = v.at(0, at);
+            if at + S::LANES > dv {
+                take_rest(columns, [keys, dv - at], S::LANES, rest);
+                columns = Strided { ptr: rest, row: S::LANES, col: 1 };
+            }
+            accumulate_columns::<S, E, R, 1, 1>(block, columns, keys, line, at);
             at += S::LANES;
         }
     }
 }
 
-/// `N` times `C` registers of columns from `at` on; only a single one may be short.
+/// `N` times `C` registers of columns, which are those of the output from `at` on.
 #[inline(always)]
 unsafe fn accumulate_columns<S: Simd, E: Load, const R: usize, const C: usize, const N: usize>(
     block: &Block<'_, S>,
@@ -49,19 +59,18 @@ unsafe fn accumulate_columns<S: Simd, E: Load, const R: usize, const C: usize, c
     line: usize,
     at: usize,
 ) {
-    let (s, dv) = (block.s, block.head.heads.dv);
-    let stride = dv.next_multiple_of(S::LANES);
-    let count = if C * N == 1 { (dv - at).min(S::LANES) } else { S::LANES };
+    let s = block.s;
+    let stride = block.head.heads.dv.next_multiple_of(S::LANES);
     // SAFETY: the values exist, their exponentials, and the output up to whole registers.
     unsafe {
         // A sum of its own: one chain over all keys would round more.
         let mut sums = [[[s.splat(0.0); C]; N]; R];
         for key in 0..keys {
-            let value = v.at(key, at).ptr;
-            ask_for(s, v.at(key + block.keys, at).ptr, N * C * S::LANES);
+            let value = v.at(key, 0).ptr;
+            ask_for(s, v.at(key + block.keys, 0).ptr, N * C * S::LANES);
             let p = together(block, line + key, R);
             for n in 0..N {
-                let x = each!(s.splat(0.0); C, c => load(s, value.add((n * C + c) * S::LANES), count));
+                let x = each!(s.splat(0.0); C, c => E::load(s, value.add((n * C + c) * S::LANES)));
                 for (r, sums) in sums.iter_mut().enumerate() {
                     let p = s.splat(*p.add(r));
                     sums[n] = each!(p; C, c => s.fma(x[c], p, sums[n][c]));
@@ -111,6 +120,24 @@ pub(super) unsafe fn accumulate_masked<S: Simd, E: Load>(
                 }
                 let output = block.buffers.output.add(row * dv.next_multiple_of(S::LANES) + at);
                 s.store(output, s.add(s.load(output), sum));
+            }
+        }
+    }
+}
+
+/// Rows of so many elements (`size`: rows, columns) as rows of `lanes`, with zeros behind them. A function of its own, as it has nothing
+/// of an instruction set.
+///
+/// # Safety
+/// `from` is readable over `size`, `to` writable over as many rows of `lanes`.
+#[inline(never)]
+unsafe fn take_rest<E: Element>(from: Strided<E>, [rows, columns]: [usize; 2], lanes: usize, to: *mut E) {
+    for row in 0..rows {
+        for column in 0..lanes {
+            // SAFETY: the same contract.
+            unsafe {
+                let x = if column < columns { *from.at(row, column).ptr } else { E::ZERO };
+                to.add(row * lanes + column).write(x);
             }
         }
     }
