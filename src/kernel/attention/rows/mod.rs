@@ -16,10 +16,6 @@ use crate::kernel::tile::FEW_TILES;
 use crate::scratch::some;
 use crate::simd::{MAX_LANES, Simd};
 
-/// Values that are added up before they go to the output: few enough that they are read as they lie, row after row, though the
-/// registers hold the sums of some columns only.
-const ADDED: usize = 16;
-
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
@@ -151,10 +147,7 @@ impl<S: Simd> Products<S> for Rows {
         // SAFETY: the values exist.
         unsafe {
             for_each_operand!(block.head.v.at(row, 0), v => {
-                for first in (0..keys).step_by(ADDED) {
-                    let (v, count, line) = (v.at(first, 0), (keys - first).min(ADDED), line + first);
-                    with_pairs!(S, block.pairs.len(), R, C => accumulate::<S, _, R, C>(block, v, count, line));
-                }
+                with_pairs!(S, block.pairs.len(), R, C => accumulate::<S, _, R, C>(block, v, keys, line));
             });
         }
     }
@@ -165,10 +158,7 @@ impl<S: Simd> Products<S> for Rows {
         // SAFETY: the values exist.
         unsafe {
             for_each_operand!(block.head.v.at(row, 0), v => {
-                for first in (0..keys).step_by(ADDED) {
-                    let (v, count, line) = (v.at(first, 0), (keys - first).min(ADDED), line + first);
-                    accumulate_masked(block, v, count, line, rows_of(block));
-                }
+                accumulate_masked(block, v, keys, line, rows_of(block));
             });
         }
     }

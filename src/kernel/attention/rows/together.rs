@@ -72,8 +72,9 @@ pub(super) unsafe fn top<S: Simd>(block: &Block<'_, S>, keys: usize, line: usize
     }
 }
 
-/// Room for a sum for each query and each of `LANES` keys.
-type Sums = [f32; MAX_LANES * super::most_pairs(MAX_LANES)];
+/// A sum for each query and each of `LANES` keys.
+type Sums = [f32; SUMS];
+const SUMS: usize = MAX_LANES * super::most_pairs(MAX_LANES);
 
 /// The exponentials of scores, less each query's maximum, in place of them, and the sums: of every key in `LANES` first, however many
 /// queries there are, so that the bits of one do not depend on it.
@@ -82,7 +83,7 @@ pub(super) unsafe fn exponentials<S: Simd, const R: usize>(block: &Block<'_, S>,
     let s = block.s;
     let (scores, whole) = (together(block, line, R), keys - keys % S::LANES);
     let mut sums = [s.splat(0.0); R];
-    let mut all: Sums = [0.0; MAX_LANES * super::most_pairs(MAX_LANES)];
+    let mut all = [0.0; SUMS];
     // SAFETY: the scores have been written, and the state.
     unsafe {
         let max = maxima(block, R);
@@ -97,7 +98,7 @@ pub(super) unsafe fn exponentials<S: Simd, const R: usize>(block: &Block<'_, S>,
         for (g, sum) in sums.into_iter().enumerate() {
             s.store(all.as_mut_ptr().add(g * S::LANES), sum);
         }
-        exponentials_of(block, whole..keys, line, R, &mut all);
+        exponentials_of(block, (whole..keys, line, R), max, &mut all);
         add_sums(block, keys, R, &all);
     }
 }
@@ -105,28 +106,26 @@ pub(super) unsafe fn exponentials<S: Simd, const R: usize>(block: &Block<'_, S>,
 /// The same for any number of queries, register by register.
 #[inline(always)]
 pub(super) unsafe fn exponentials_one_by_one<S: Simd>(block: &Block<'_, S>, keys: usize, line: usize, queries: usize) {
-    let mut all: Sums = [0.0; MAX_LANES * super::most_pairs(MAX_LANES)];
+    let mut all = [0.0; SUMS];
     // SAFETY: the same contract.
     unsafe {
-        exponentials_of(block, 0..keys, line, queries, &mut all);
+        exponentials_of(block, (0..keys, line, queries), maxima(block, queries), &mut all);
         add_sums(block, keys, queries, &all);
     }
 }
 
-/// Those of some keys, the first of which is one that begins `LANES` of them.
+/// Those of some keys, the first of which is one that begins `LANES` of them, from a line and of so many queries.
 #[inline(always)]
 unsafe fn exponentials_of<S: Simd>(
     block: &Block<'_, S>,
-    keys: Range<usize>,
-    line: usize,
-    queries: usize,
+    (keys, line, queries): (Range<usize>, usize, usize),
+    max: S::F32,
     sums: &mut Sums,
 ) {
     let s = block.s;
     let scores = together(block, line, queries);
-    // SAFETY: the scores have been written, and the state.
+    // SAFETY: the scores have been written.
     unsafe {
-        let max = maxima(block, queries);
         for start in keys.clone().step_by(S::LANES) {
             for (at, count) in registers::<S>((keys.end - start).min(S::LANES) * queries) {
                 let (scores, sum) = (scores.add(start * queries + at), sums.as_mut_ptr().add(at));

@@ -2,7 +2,6 @@
 
 use core::mem::MaybeUninit;
 
-use super::ADDED;
 use super::together::together;
 use crate::element::{Element, Load};
 use crate::kernel::Strided;
@@ -12,13 +11,37 @@ use crate::kernel::map::{load, registers};
 use crate::kernel::tile::FEW_TILES;
 use crate::simd::{MAX_LANES, Simd};
 
+/// Values that are added up before they go to the output: few enough that they are read as they lie, row after row, though the
+/// registers hold the sums of some columns only.
+const ADDED: usize = 16;
+
 /// Registers of sums that are kept at a time, on levels with 16 registers; twice as many where there are 32 of 16 lanes.
 pub(super) const SUMS: usize = 8;
 
-/// At most [`ADDED`] values times their exponentials, of which `line` is the first value's line, added to `R` rows of the output, `C`
-/// registers of columns after others.
+/// Values and the first one's line, some at a time: how many.
+#[inline(always)]
+fn by_some<E: Copy>(v: Strided<E>, keys: usize, line: usize) -> impl Iterator<Item = (Strided<E>, usize, usize)> {
+    (0..keys).step_by(ADDED).map(move |first| (v.at(first, 0), (keys - first).min(ADDED), line + first))
+}
+
+/// Values times their exponentials, of which `line` is the first value's line, added to `R` rows of the output, `C` registers of columns
+/// after others.
 #[inline(always)]
 pub(super) unsafe fn accumulate<S: Simd, E: Load, const R: usize, const C: usize>(
+    block: &Block<'_, S>,
+    v: Strided<E>,
+    keys: usize,
+    line: usize,
+) {
+    for (v, keys, line) in by_some(v, keys, line) {
+        // SAFETY: the same contract.
+        unsafe { accumulate_some::<S, E, R, C>(block, v, keys, line) }
+    }
+}
+
+/// At most [`ADDED`] of them.
+#[inline(always)]
+unsafe fn accumulate_some<S: Simd, E: Load, const R: usize, const C: usize>(
     block: &Block<'_, S>,
     v: Strided<E>,
     keys: usize,
@@ -106,20 +129,22 @@ pub(super) unsafe fn accumulate_masked<S: Simd, E: Load>(
     queries: usize,
 ) {
     let (s, dv) = (block.s, block.head.heads.dv);
-    for row in 0..block.pairs.len() {
-        for (at, count) in registers::<S>(dv) {
-            let mut sum = s.splat(0.0);
-            // SAFETY: the values exist, their scores and exponentials, and the output.
-            unsafe {
-                for key in 0..keys {
-                    let score = *block.at(block.buffers.scores, line + key, 0).add(row);
-                    if score >= f32::MIN || score.is_nan() {
-                        let p = *together(block, line + key, queries).add(row);
-                        sum = s.fma(load(s, v.at(key, at).ptr, count), s.splat(p), sum);
+    for (v, keys, line) in by_some(v, keys, line) {
+        for row in 0..block.pairs.len() {
+            for (at, count) in registers::<S>(dv) {
+                let mut sum = s.splat(0.0);
+                // SAFETY: the values exist, their scores and exponentials, and the output.
+                unsafe {
+                    for key in 0..keys {
+                        let score = *block.at(block.buffers.scores, line + key, 0).add(row);
+                        if score >= f32::MIN || score.is_nan() {
+                            let p = *together(block, line + key, queries).add(row);
+                            sum = s.fma(load(s, v.at(key, at).ptr, count), s.splat(p), sum);
+                        }
                     }
+                    let output = block.buffers.output.add(row * dv.next_multiple_of(S::LANES) + at);
+                    s.store(output, s.add(s.load(output), sum));
                 }
-                let output = block.buffers.output.add(row * dv.next_multiple_of(S::LANES) + at);
-                s.store(output, s.add(s.load(output), sum));
             }
         }
     }
