@@ -4,7 +4,7 @@ use core::arch::x86_64::*;
 
 use half::{bf16, f16};
 
-use super::exponent::{BIAS, DETOUR, DETOUR_BACK, MANTISSA_BITS, TO_INTEGER};
+use super::exponent::{DETOUR_BACK, MANTISSA_BITS};
 use super::{Op, Simd, each};
 
 /// Proof that the CPU has AVX2, FMA and F16C.
@@ -96,16 +96,10 @@ unsafe impl Simd for Avx2 {
         isa!(_mm256_min_ps(a, b))
     }
 
-    #[inline(always)]
-    fn round(self, a: __m256) -> __m256 {
-        isa!(_mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a))
-    }
-
     /// In two steps, see [`exponent`](super::exponent).
     #[inline(always)]
-    fn scale2(self, a: __m256, n: __m256) -> __m256 {
-        let biased = self.add(n, self.splat(TO_INTEGER + BIAS + DETOUR));
-        let power = isa!(_mm256_castsi256_ps(_mm256_slli_epi32::<SHIFT>(_mm256_castps_si256(biased))));
+    fn scale2(self, a: __m256, _n: __m256, t: __m256) -> __m256 {
+        let power = isa!(_mm256_castsi256_ps(_mm256_slli_epi32::<SHIFT>(_mm256_castps_si256(t))));
         self.mul(self.mul(a, power), self.splat(DETOUR_BACK))
     }
 

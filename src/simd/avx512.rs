@@ -5,6 +5,7 @@ use core::arch::x86_64::*;
 use half::{bf16, f16};
 
 use super::avx2::Avx2;
+use super::exponent::TO_INTEGER;
 use super::{Bf16Dot, DotOp, Op, Simd, each};
 
 /// Proof that the CPU has AVX-512 F, BW, DQ and VL, and AVX2, FMA and F16C; with `BF16`, also AVX512_BF16.
@@ -29,6 +30,26 @@ impl<const BF16: bool> Avx512<BF16> {
 
 const LANES: usize = 16;
 
+/// `2^(i / 16)`.
+const POWERS: [f32; 16] = [
+    1.0,
+    f32::from_bits(0x3f85_aac3),
+    f32::from_bits(0x3f8b_95c2),
+    f32::from_bits(0x3f91_c3d3),
+    f32::from_bits(0x3f98_37f0),
+    f32::from_bits(0x3f9e_f532),
+    f32::from_bits(0x3fa5_fed7),
+    f32::from_bits(0x3fad_583f),
+    f32::from_bits(0x3fb5_04f3),
+    f32::from_bits(0x3fbd_08a4),
+    f32::from_bits(0x3fc5_672a),
+    f32::from_bits(0x3fce_248c),
+    f32::from_bits(0x3fd7_44fd),
+    f32::from_bits(0x3fe0_ccdf),
+    f32::from_bits(0x3fea_c0c7),
+    f32::from_bits(0x3ff5_257d),
+];
+
 /// Times this power of two, what is at most 2 rounds to 0.
 const VANISHING: f32 = -151.0;
 
@@ -50,6 +71,8 @@ unsafe impl<const BF16: bool> Simd for Avx512<BF16> {
     const NV: usize = 3;
     const FUSED: bool = true;
     const SCALES_ALL_BELOW: bool = true;
+    const POWERS: usize = POWERS.len();
+    const TO_POWER: f32 = TO_INTEGER / POWERS.len() as f32;
 
     #[inline(always)]
     fn call<O: Op>(self, op: O) -> O::Out {
@@ -106,12 +129,15 @@ unsafe impl<const BF16: bool> Simd for Avx512<BF16> {
     }
 
     #[inline(always)]
-    fn round(self, a: __m512) -> __m512 {
-        isa!(_mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a))
+    fn power(self, t: __m512) -> __m512 {
+        // SAFETY: they fill a register.
+        let powers = unsafe { self.load(POWERS.as_ptr()) };
+        // Of each index the last four bits count.
+        isa!(_mm512_permutexvar_ps(_mm512_castps_si512(t), powers))
     }
 
     #[inline(always)]
-    fn scale2(self, a: __m512, n: __m512) -> __m512 {
+    fn scale2(self, a: __m512, n: __m512, _t: __m512) -> __m512 {
         // Where the result vanishes it is not computed: an underflow takes a Cascade Lake core some 150 cycles.
         isa!(_mm512_maskz_scalef_ps(_mm512_cmp_ps_mask::<_CMP_NLE_UQ>(n, self.splat(VANISHING)), a, n))
     }

@@ -7,12 +7,12 @@
 //! Largest error over every f32 that a function is for, in units in the last place (ULP) of the f32 nearest to the exact result;
 //! `tests/math.rs` asserts and measures it:
 //!
-//! | | AVX2, AVX-512, NEON | scalar, WebAssembly: `fma` rounds twice |
-//! |---|---|---|
-//! | `exp_nonpositive` | 0.90 | 1.17 |
-//! | `exp2_bounded` | 0.88 | 1.08 |
-//! | `erf` | 5.4 | 7.2 |
-//! | `tanh` | 5.4 | 6.3 |
+//! | | AVX2, NEON | AVX-512 | scalar, WebAssembly: `fma` rounds twice |
+//! |---|---|---|---|
+//! | `exp_nonpositive` | 0.90 | 1.00 | 1.17 |
+//! | `exp2_bounded` | 0.88 | 1.00 | 1.08 |
+//! | `erf` | 5.4 | 5.4 | 7.2 |
+//! | `tanh` | 5.4 | 5.4 | 6.3 |
 //!
 //! The results of `erf` and `tanh` are at most 1, where a ULP is 2^-24: their absolute errors are below 3.3e-7, and below
 //! 4.3e-7 on scalar. They come from the roundings of the two polynomials, not from the fit.
@@ -50,36 +50,70 @@ const LN2_UPPER: f32 = f32::from_bits(0x3f31_7200);
 /// `ln 2` less the above.
 const LN2_LOWER: f32 = 1.428_606_8e-6;
 
-/// `e^r` for `|r| <= 0.34668`, a little over `ln(2) / 2`; relative error 0.053 * 2^-24. One degree less is 1.8 * 2^-24.
-const EXP_COEFFICIENTS: [f32; 7] = [
-    1.0,
-    1.0,
-    f32::from_bits(0x3eff_fffe),
-    f32::from_bits(0x3e2a_aa49),
-    f32::from_bits(0x3d2a_ac56),
-    f32::from_bits(0x3c09_1cbb),
-    f32::from_bits(0x3ab5_282a),
-];
+/// Coefficients of a power, for a level with one power of two at hand and for one with 16.
+struct Coefficients {
+    of_one: [f32; 7],
+    /// From that of degree 1 on.
+    of_16: [f32; 3],
+}
+
+/// `e^r`. For `|r| <= 0.34668`, a little over `ln(2) / 2`, relative error 0.053 * 2^-24, and one degree less is 1.8 * 2^-24; for
+/// `|r| <= 0.021668`, a little over `ln(2) / 32`, 0.027 * 2^-24.
+const EXP_COEFFICIENTS: Coefficients = Coefficients {
+    of_one: [
+        1.0,
+        1.0,
+        f32::from_bits(0x3eff_fffe),
+        f32::from_bits(0x3e2a_aa49),
+        f32::from_bits(0x3d2a_ac56),
+        f32::from_bits(0x3c09_1cbb),
+        f32::from_bits(0x3ab5_282a),
+    ],
+    of_16: [1.0, f32::from_bits(0x3f00_010f), f32::from_bits(0x3e2a_aacc)],
+};
+
+/// The power that the coefficients are for, of remainders `r`, times `2^n`; `t` is `n + TO_POWER`.
+///
+/// Of a level with 16 powers of two at hand, one of them is the fractional part's, and `r` so small that three degrees do.
+#[inline(always)]
+fn times_power<S: Simd, const N: usize>(
+    s: S,
+    c: &Coefficients,
+    r: [S::F32; N],
+    [n, t]: [[S::F32; N]; 2],
+) -> [S::F32; N] {
+    let y = if S::POWERS == 16 {
+        let p = each!(r[0]; N, i => s.power(t[i]));
+        let sum = each!(r[0]; N, i => s.fma(r[i], s.splat(c.of_16[2]), s.splat(c.of_16[1])));
+        let sum = each!(r[0]; N, i => s.fma(sum[i], r[i], s.splat(c.of_16[0])));
+        let r = each!(r[0]; N, i => s.mul(r[i], p[i]));
+        each!(r[0]; N, i => s.fma(sum[i], r[i], p[i]))
+    } else {
+        let mut sum = [s.splat(c.of_one[c.of_one.len() - 1]); N];
+        for &c in c.of_one[..c.of_one.len() - 1].iter().rev() {
+            sum = each!(r[0]; N, i => s.fma(sum[i], r[i], s.splat(c)));
+        }
+        sum
+    };
+    each!(r[0]; N, i => s.scale2(y[i], n[i], t[i]))
+}
 
 /// `e^x` of several registers whose elements are not positive: 0 for -inf, NaN for NaN, subnormal results included.
 ///
-/// With `n` the integer nearest to `x / ln 2` and `r = x - n ln 2`, it is `e^r * 2^n`. `ln 2` is split in two (Cody and
-/// Waite, Software Manual for the Elementary Functions, 1980): the upper part has 15 bits, so that `n` times it is exact
-/// even without a fused multiply-add.
+/// With `n` the integer, or the sixteenth, nearest to `x / ln 2` and `r = x - n ln 2`, it is `e^r * 2^n`. `ln 2` is split in two
+/// (Cody and Waite, Software Manual for the Elementary Functions, 1980): the upper part has 15 bits, so that an integer times it is
+/// exact even without a fused multiply-add.
 ///
 /// Each step is taken for all registers before the next. One register after the other is the same work, but a CPU that looks
 /// ahead fills its schedulers with the dependent steps of a few of them, and waits: a fifth more time on Zen 5.
 #[inline(always)]
 pub(crate) fn exp_nonpositive<S: Simd, const N: usize>(s: S, x: [S::F32; N]) -> [S::F32; N] {
     let x = at_least(s, -EXP_LIMIT, x);
-    let n = each!(x[0]; N, i => s.round(s.mul(x[i], s.splat(core::f32::consts::LOG2_E))));
+    let t = each!(x[0]; N, i => s.fma(x[i], s.splat(core::f32::consts::LOG2_E), s.splat(S::TO_POWER)));
+    let n = each!(x[0]; N, i => s.sub(t[i], s.splat(S::TO_POWER)));
     let r = each!(x[0]; N, i => s.fma(n[i], s.splat(-LN2_UPPER), x[i]));
     let r = each!(x[0]; N, i => s.fma(n[i], s.splat(-LN2_LOWER), r[i]));
-    let mut sum = [s.splat(EXP_COEFFICIENTS[EXP_COEFFICIENTS.len() - 1]); N];
-    for &c in EXP_COEFFICIENTS[..EXP_COEFFICIENTS.len() - 1].iter().rev() {
-        sum = each!(x[0]; N, i => s.fma(sum[i], r[i], s.splat(c)));
-    }
-    each!(x[0]; N, i => s.scale2(sum[i], n[i]))
+    times_power(s, &EXP_COEFFICIENTS, r, [n, t])
 }
 
 /// [`exp_nonpositive`] of one register, as a function of its own.
@@ -93,31 +127,31 @@ impl Function for ExpNonpositive {
     }
 }
 
-/// `2^r` for `|r| <= 1/2`; relative error 0.051 * 2^-24.
-const EXP2_COEFFICIENTS: [f32; 7] = [
-    1.0,
-    f32::from_bits(0x3f31_7218),
-    f32::from_bits(0x3e75_fdee),
-    f32::from_bits(0x3d63_57be),
-    f32::from_bits(0x3c1d_96f0),
-    f32::from_bits(0x3aaf_8417),
-    f32::from_bits(0x3920_b5af),
-];
+/// `2^r`: for `|r| <= 1/2`, relative error 0.051 * 2^-24; for `|r| <= 1/32`, 0.027 * 2^-24.
+const EXP2_COEFFICIENTS: Coefficients = Coefficients {
+    of_one: [
+        1.0,
+        f32::from_bits(0x3f31_7218),
+        f32::from_bits(0x3e75_fdee),
+        f32::from_bits(0x3d63_57be),
+        f32::from_bits(0x3c1d_96f0),
+        f32::from_bits(0x3aaf_8417),
+        f32::from_bits(0x3920_b5af),
+    ],
+    of_16: [f32::from_bits(0x3f31_7218), f32::from_bits(0x3e75_fffa), f32::from_bits(0x3d63_566c)],
+};
 
 /// `2^x` of several registers whose elements are at most 16: 0 for -inf, NaN for NaN, subnormal results included.
 ///
-/// With `n` the integer nearest to `x`, it is `2^(x - n) * 2^n`; the difference is exact. Each step is taken for all registers
-/// before the next, as in [`exp_nonpositive`].
+/// With `n` the integer, or the sixteenth, nearest to `x`, it is `2^(x - n) * 2^n`; the difference is exact. Each step is taken for
+/// all registers before the next, as in [`exp_nonpositive`].
 #[inline(always)]
 pub(crate) fn exp2_bounded<S: Simd, const N: usize>(s: S, x: [S::F32; N]) -> [S::F32; N] {
     let x = at_least(s, -EXP2_LIMIT, x);
-    let n = each!(x[0]; N, i => s.round(x[i]));
+    let t = each!(x[0]; N, i => s.add(x[i], s.splat(S::TO_POWER)));
+    let n = each!(x[0]; N, i => s.sub(t[i], s.splat(S::TO_POWER)));
     let r = each!(x[0]; N, i => s.sub(x[i], n[i]));
-    let mut sum = [s.splat(EXP2_COEFFICIENTS[EXP2_COEFFICIENTS.len() - 1]); N];
-    for &c in EXP2_COEFFICIENTS[..EXP2_COEFFICIENTS.len() - 1].iter().rev() {
-        sum = each!(x[0]; N, i => s.fma(sum[i], r[i], s.splat(c)));
-    }
-    each!(x[0]; N, i => s.scale2(sum[i], n[i]))
+    times_power(s, &EXP2_COEFFICIENTS, r, [n, t])
 }
 
 /// [`exp2_bounded`] of one register, as a function of its own.

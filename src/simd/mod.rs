@@ -114,8 +114,13 @@ pub(crate) unsafe trait Simd: Copy + Send + Sync + 'static {
     /// `fma` rounds once.
     #[cfg_attr(not(test), expect(dead_code))]
     const FUSED: bool;
-    /// `round` is exact for all numbers, and `scale2` gives 0 for all `n` below its limits, -inf too, whatever `a` is.
+    /// `scale2` gives 0 for all `n` below its limits, -inf too, whatever `a` and `t` are.
     const SCALES_ALL_BELOW: bool = false;
+    /// The powers `2^(i / POWERS)` that [`Self::power`] has at hand, from 1 on; 1 where it has no others.
+    const POWERS: usize = 1;
+    /// Added to a number, rounds it to a multiple of `1 / POWERS`, ties to even or to odd. What is to be multiplied by that power of two
+    /// takes both, the multiple and the sum.
+    const TO_POWER: f32 = exponent::TO_POWER;
 
     /// Runs `op` with the instruction set enabled.
     fn call<O: Op>(self, op: O) -> O::Out;
@@ -146,11 +151,14 @@ pub(crate) unsafe trait Simd: Copy + Send + Sync + 'static {
     fn max(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `if a < b { a } else { b }`: with a NaN on either side, `b`.
     fn min(self, a: Self::F32, b: Self::F32) -> Self::F32;
-    /// To the nearest integer, ties to even. Exact for `|a| < 2^22`; unspecified (but no trap) above.
-    fn round(self, a: Self::F32) -> Self::F32;
-    /// `a * 2^n` for integral `n` in -188..=16 and `a` in [0.5, 2], rounded once: underflow gives a subnormal or 0. NaN where both
-    /// are.
-    fn scale2(self, a: Self::F32, n: Self::F32) -> Self::F32;
+    /// `2^(n - floor(n))` for `t = n + TO_POWER`.
+    #[inline(always)]
+    fn power(self, _t: Self::F32) -> Self::F32 {
+        self.splat(1.0)
+    }
+    /// `a * 2^floor(n)` for `t = n + TO_POWER`, `n` in -188..=16 and `a` in [0.5, 2], rounded once: underflow gives a subnormal or 0.
+    /// NaN where `a` and `n` are.
+    fn scale2(self, a: Self::F32, n: Self::F32, t: Self::F32) -> Self::F32;
 
     /// `a < b`; false where either is NaN.
     fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask;

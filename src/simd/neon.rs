@@ -10,7 +10,7 @@ use core::arch::asm;
 
 use half::{bf16, f16};
 
-use super::exponent::{BIAS, DETOUR, DETOUR_BACK, MANTISSA_BITS, TO_INTEGER};
+use super::exponent::{DETOUR_BACK, MANTISSA_BITS};
 use super::opaque::opaque;
 use super::{Bf16Dot, DotOp, Op, Simd, each};
 
@@ -108,16 +108,10 @@ unsafe impl<const BF16: bool> Simd for Neon<BF16> {
         isa!(vbslq_f32(vcltq_f32(a, b), a, b))
     }
 
-    #[inline(always)]
-    fn round(self, a: float32x4_t) -> float32x4_t {
-        isa!(vrndnq_f32(a))
-    }
-
     /// In two steps, see [`exponent`](super::exponent).
     #[inline(always)]
-    fn scale2(self, a: float32x4_t, n: float32x4_t) -> float32x4_t {
-        let biased = self.add(n, self.splat(TO_INTEGER + BIAS + DETOUR));
-        let power = isa!(vreinterpretq_f32_s32(vshlq_n_s32::<SHIFT>(vreinterpretq_s32_f32(biased))));
+    fn scale2(self, a: float32x4_t, _n: float32x4_t, t: float32x4_t) -> float32x4_t {
+        let power = isa!(vreinterpretq_f32_s32(vshlq_n_s32::<SHIFT>(vreinterpretq_s32_f32(t))));
         self.mul(self.mul(a, power), self.splat(DETOUR_BACK))
     }
 

@@ -5,7 +5,7 @@
 
 use half::{bf16, f16};
 
-use super::exponent::{BIAS, DETOUR, DETOUR_BACK, MANTISSA_BITS, TO_INTEGER};
+use super::exponent::{DETOUR_BACK, MANTISSA_BITS};
 use super::{Function, Op, Simd};
 
 /// Needs nothing but a CPU.
@@ -32,19 +32,14 @@ macro_rules! lanes {
 }
 
 #[inline(always)]
-fn map(a: [f32; LANES], f: impl Fn(f32) -> f32) -> [f32; LANES] {
-    lanes!(I => f(a[I]))
-}
-
-#[inline(always)]
 fn zip(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; LANES] {
     lanes!(I => f(a[I], b[I]))
 }
 
 /// `a * 2^n` in two steps, see [`exponent`](super::exponent).
 #[inline(always)]
-fn scale2(a: f32, n: f32) -> f32 {
-    let power = (n + (TO_INTEGER + BIAS + DETOUR)).to_bits() << MANTISSA_BITS;
+fn scale2(a: f32, t: f32) -> f32 {
+    let power = t.to_bits() << MANTISSA_BITS;
     a * f32::from_bits(power) * DETOUR_BACK
 }
 
@@ -123,13 +118,8 @@ unsafe impl Simd for Scalar {
     }
 
     #[inline(always)]
-    fn round(self, a: Self::F32) -> Self::F32 {
-        map(a, |a| (a + TO_INTEGER) - TO_INTEGER)
-    }
-
-    #[inline(always)]
-    fn scale2(self, a: Self::F32, n: Self::F32) -> Self::F32 {
-        zip(a, n, scale2)
+    fn scale2(self, a: Self::F32, _n: Self::F32, t: Self::F32) -> Self::F32 {
+        zip(a, t, scale2)
     }
 
     #[inline(always)]

@@ -8,7 +8,7 @@ use core::arch::wasm32::*;
 
 use half::{bf16, f16};
 
-use super::exponent::{BIAS, DETOUR, DETOUR_BACK, MANTISSA_BITS, TO_INTEGER};
+use super::exponent::{DETOUR_BACK, MANTISSA_BITS};
 use super::{Op, Simd};
 
 /// Proof that the engine has vectors, which is that this is compiled: the build's target features have them, and an engine
@@ -89,16 +89,10 @@ unsafe impl Simd for Wasm128 {
         f32x4_pmin(b, a)
     }
 
-    #[inline(always)]
-    fn round(self, a: v128) -> v128 {
-        f32x4_nearest(a)
-    }
-
     /// In two steps, see [`exponent`](super::exponent).
     #[inline(always)]
-    fn scale2(self, a: v128, n: v128) -> v128 {
-        let biased = self.add(n, self.splat(TO_INTEGER + BIAS + DETOUR));
-        self.mul(self.mul(a, i32x4_shl(biased, MANTISSA_BITS)), self.splat(DETOUR_BACK))
+    fn scale2(self, a: v128, _n: v128, t: v128) -> v128 {
+        self.mul(self.mul(a, i32x4_shl(t, MANTISSA_BITS)), self.splat(DETOUR_BACK))
     }
 
     #[inline(always)]

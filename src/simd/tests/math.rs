@@ -64,7 +64,8 @@ impl Function {
     /// most, so this bounds the absolute error of `erf` and `tanh` too.
     const fn bound(self, fused: bool) -> f64 {
         match (self, fused) {
-            // Half for the last rounding; the rest from the argument's reduction and from 1 + r q(r), where r <= 0.35.
+            // Half for the last rounding; the rest from the argument's reduction and from 1 + r q(r), where r <= 0.35, or from the power
+            // of two at hand, which is rounded.
             (Exp | Exp2, true) => 1.0,
             // The products are rounded too.
             (Exp | Exp2, false) => 1.25,
