@@ -28,7 +28,7 @@ use self::partial::Partial;
 use self::queries::{Queries, Turn, Way, rows_of};
 use self::rows::{Rows, most_pairs};
 use crate::element::Dtype;
-use crate::engine::{Engine, div_ceil, div_rem};
+use crate::engine::{Engine, div_ceil, div_rem, part_of};
 use crate::kernel::ahead::Soon;
 use crate::kernel::{Shared, tiles};
 use crate::simd::{Bf16Dot, DotOp, Level, Op, Simd};
@@ -168,8 +168,11 @@ impl<'a> Work<'a> {
     /// The head of block `item` of a sequence, counted through all heads, and the block's pairs.
     #[inline(always)]
     fn place(&self, span: &Span, item: usize) -> (usize, Range<usize>) {
-        let (width, (kv, block)) = (self.level.tile().1, div_rem(item, self.blocks(span)));
-        (kv, block * width..self.pairs(span).min((block + 1) * width))
+        let (lanes, blocks, pairs) = (self.level.lanes(), self.blocks(span), self.pairs(span));
+        let (kv, block) = div_rem(item, blocks);
+        // Evenly, in whole registers: a tile of a single one has too few sums to keep the CPU busy.
+        let registers = part_of(div_ceil(pairs, lanes), block, blocks);
+        (kv, registers.start * lanes..pairs.min(registers.end * lanes))
     }
 
     /// The queries of block `item`, if the sequence has it.
