@@ -9,6 +9,7 @@ mod error;
 mod machine;
 mod matmul;
 mod measure;
+mod pages;
 mod python;
 mod report;
 mod roofs;

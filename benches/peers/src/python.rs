@@ -45,6 +45,8 @@ struct Described {
 impl Python {
     pub fn start(python: &Path, threads: usize) -> Result<Self> {
         let mut command = Command::new(python);
+        // Large pages for what its libraries allocate, see `pages.rs`.
+        command.env("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1");
         command.args([SCRIPT, "serve", "--threads", &threads.to_string()]);
         if clock::is_processor() {
             command.arg("--processor-time");
