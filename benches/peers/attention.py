@@ -10,7 +10,7 @@ from contestant import Contestant
 
 Q_SEED, K_SEED, V_SEED = 4, 5, 6
 SHARPNESS = np.float32(4)
-# Bytes of keys and values that decoding goes through before it meets the same again; the Rust side has the same.
+# Bytes of keys and values that decoding goes through before it meets the same again, unless the Rust side says so.
 COLD = 256 << 20
 
 
@@ -19,7 +19,7 @@ class Problem:
 
     def __init__(self, unit, heads, kv_heads, queries, keys, d, causal, cold):
         self.heads, self.kv_heads, self.d = heads, kv_heads, d
-        self.queries, self.keys, self.causal, self.cold = queries, keys, bool(causal), bool(cold)
+        self.queries, self.keys, self.causal, self.cold = queries, keys, bool(causal), cold
         array = lambda seed, rows, heads: unit(seed, rows * heads * d).reshape(1, rows, heads, d)
         self.q = SHARPNESS * array(Q_SEED, queries, heads)
         self.k, self.v = array(K_SEED, keys, kv_heads), array(V_SEED, keys, kv_heads)
@@ -31,7 +31,7 @@ class Problem:
 
     def copies(self, size):
         """Of keys and values with elements of `size` bytes, so that a run finds none of them in a cache."""
-        return -(-COLD // (self.elements * size)) if self.cold else 1
+        return -(-self.cold // (self.elements * size)) if self.cold else 1
 
 
 def parse(op, name):
@@ -40,7 +40,7 @@ def parse(op, name):
     sizes = [int(size) for size in name.split("x")]
     if op == "decode":
         heads, kv_heads, keys, d = sizes
-        return [heads, kv_heads, 1, keys, d, 0, 1]
+        return [heads, kv_heads, 1, keys, d, 0, COLD]
     heads, n, d = sizes
     return [heads, heads, n, n, d, int(bool(causal)), 0]
 
@@ -50,9 +50,11 @@ def work(heads, kv_heads, queries, keys, d, causal, cold):
     return 4 * queries * keys * d * heads / (2 if causal else 1)
 
 
-def turns(run, copies):
-    """A call that takes the next keys and values each time."""
-    turn = itertools.cycle(copies)
+def turns(run, copies, share=0.0):
+    """A call that takes the next keys and values each time. Contestants that have the same ones begin at other shares of them, so that
+    none finds in a cache what another has just read."""
+    first = int(share * len(copies))
+    turn = itertools.cycle(copies[first:] + copies[:first])
     return lambda: run(*next(turn))
 
 
@@ -69,22 +71,22 @@ class TorchAttention:
             q, k, v = (self.tensor(x, dtype) for x in (p.q, p.k, p.v))
             copies = [(k, v), *((k.clone(), v.clone()) for _ in range(p.copies(k.element_size()) - 1))]
             if p.heads != p.kv_heads:
-                yield self.contestant("SDPA, enable_gqa", name, p, lambda k, v, q=q: self.sdpa(q, k, v, enable_gqa=True), copies)
+                yield self.contestant("SDPA, enable_gqa", name, p, lambda k, v, q=q: self.sdpa(q, k, v, enable_gqa=True), copies, 1 / 3)
                 # The heads that share keys as so many queries: the same for one query, and nothing is read twice.
                 q = q.reshape(1, p.kv_heads, -1, p.d)
             run = lambda k, v, q=q: self.sdpa(q, k, v, is_causal=p.causal)
-            yield self.contestant("SDPA", name, p, run, copies)
+            yield self.contestant("SDPA", name, p, run, copies, 0)
             # It has neither a causal mask nor f16.
             if not p.causal and name != "f16":
                 graph = self.graph(q, k, v)
-                yield self.contestant("oneDNN graph", name, p, lambda k, v, q=q, graph=graph: graph(q, k, v), copies)
+                yield self.contestant("oneDNN graph", name, p, lambda k, v, q=q, graph=graph: graph(q, k, v), copies, 2 / 3)
 
     def tensor(self, x, dtype):
         """Heads stand one after the other."""
         return self.torch.from_numpy(np.ascontiguousarray(x.transpose(0, 2, 1, 3))).to(dtype)
 
-    def contestant(self, name, dtype, p, run, copies):
-        run = turns(run, copies)
+    def contestant(self, name, dtype, p, run, copies, share):
+        run = turns(run, copies, share)
 
         def result():
             out = run().to(self.torch.float32).reshape(1, p.heads, p.queries, p.d)

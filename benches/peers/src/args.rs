@@ -6,6 +6,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::error::Result;
 
+/// More MiB than the caches of most CPUs have.
+pub const MEMORY: u32 = 256;
+
 /// selfattn beside other libraries: the same operations, interleaved in one run
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
@@ -48,6 +51,10 @@ pub struct RunArgs {
     /// Measures the processor's time instead of the wall's, on a machine that does other things as well
     #[arg(long)]
     pub processor_time: bool,
+    /// MiB that are read, or of keys and values, before the same come again, so that they come from memory: more than all caches
+    /// have together
+    #[arg(long, value_name = "MIB", default_value_t = MEMORY, value_parser = clap::value_parser!(u32).range(1..))]
+    pub cold: u32,
     /// Only shapes whose name contains TEXT
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub filter: String,
@@ -93,6 +100,11 @@ pub struct ShapesArgs {
     pub md: Option<PathBuf>,
 }
 
+/// Of so many MiB.
+pub fn bytes(mib: u32) -> usize {
+    (mib as usize) << 20
+}
+
 pub fn check_seconds(seconds: f64) -> Result<()> {
     if !(seconds > 0.0 && seconds <= 3600.0) {
         return Err(format!("--seconds {seconds}: give more than 0 and at most 3600").into());
@@ -101,6 +113,11 @@ pub fn check_seconds(seconds: f64) -> Result<()> {
 }
 
 impl RunArgs {
+    /// Bytes of `--cold`.
+    pub fn cold_bytes(&self) -> usize {
+        bytes(self.cold)
+    }
+
     pub fn wants(&self, contestant: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|text| contestant.contains(text))
     }

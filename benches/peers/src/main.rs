@@ -75,8 +75,8 @@ fn compare(op: &str, args: &RunArgs) -> Result<()> {
 }
 
 fn report(op: &str, engine: &Engine<'_>, python: Option<&Python>, args: &RunArgs) -> Result<Report> {
-    let mut report =
-        Report { machine: Machine::new(engine, roofs::measure(engine, ROOF_SECONDS)?), ..Report::default() };
+    let roofs = roofs::measure(engine, ROOF_SECONDS, args.cold_bytes())?;
+    let mut report = Report { machine: Machine::new(engine, roofs), ..Report::default() };
     if let Some(python) = python {
         report.machine.versions.extend(python.hello.versions.iter().cloned());
         report.notes.extend(python.hello.notes.iter().cloned());
@@ -109,7 +109,7 @@ fn shapes(op: &str, filter: &str) -> Result<Vec<String>> {
 fn roofs(threads: usize, seconds: f64) -> Result<()> {
     let pool = machine::pool(threads)?;
     let engine = Engine::new().with_pool(&*pool);
-    let measured = roofs::measure(&engine, seconds)?;
+    let measured = roofs::measure(&engine, seconds, args::bytes(args::MEMORY))?;
     let machine = Machine { versions: Vec::new(), ..Machine::new(&engine, measured) };
     println!("{}", json!(machine));
     Ok(())

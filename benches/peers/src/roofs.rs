@@ -5,6 +5,7 @@ use std::hint::black_box;
 use selfattn::Engine;
 use selfattn::roof::{multiply_add, read};
 
+use crate::attention::KeysValues;
 use crate::clock::Clock;
 use crate::contestant::Timed;
 use crate::data::{Buffer, random};
@@ -13,8 +14,6 @@ use crate::measure::interleaved;
 
 /// Steps of the FMA loop in a run: more than a hundred microseconds.
 const STEPS: u64 = 50_000;
-/// More than the caches hold.
-const LARGE: usize = 256 << 20;
 
 /// The f32 multiply-adds that the threads can do.
 pub struct Peak<'e> {
@@ -40,7 +39,7 @@ impl Timed for Peak<'_> {
     }
 }
 
-/// Reading a buffer, again and again, each thread its part.
+/// Reading a buffer, again and again.
 pub struct Read<'e> {
     engine: &'e Engine<'e>,
     data: Buffer<f32>,
@@ -51,11 +50,6 @@ impl<'e> Read<'e> {
         Self { engine, data: random(9, bytes / size_of::<f32>()) }
     }
 
-    /// Of more than the caches hold.
-    pub fn from_memory(engine: &'e Engine<'e>) -> Self {
-        Self::new(engine, LARGE)
-    }
-
     /// Bytes of a run.
     pub fn bytes(&self) -> usize {
         self.data.len() * size_of::<f32>()
@@ -64,14 +58,42 @@ impl<'e> Read<'e> {
 
 impl Timed for Read<'_> {
     fn time(&mut self, runs: u64) -> Result<f64> {
-        let part = self.data.len().div_ceil(self.engine.threads()).max(1);
         let start = Clock::start();
-        on_all(self.engine, |thread| {
-            let data = self.data.chunks(part).nth(thread).unwrap_or_default();
-            (0..runs).for_each(|_| read(self.engine, black_box(data)));
-        });
+        (0..runs).for_each(|_| read_all(self.engine, &self.data));
         Ok(start.seconds())
     }
+}
+
+/// Reading what decoding reads, and as cold: other keys and values each time.
+pub struct ReadInTurn<'a> {
+    engine: &'a Engine<'a>,
+    kv: &'a [KeysValues<f32>],
+    turn: usize,
+}
+
+impl<'a> ReadInTurn<'a> {
+    pub fn new(engine: &'a Engine<'a>, kv: &'a [KeysValues<f32>]) -> Self {
+        // Not those that the plain algorithm has had last.
+        Self { engine, kv, turn: kv.len() / 2 }
+    }
+}
+
+impl Timed for ReadInTurn<'_> {
+    fn time(&mut self, runs: u64) -> Result<f64> {
+        let start = Clock::start();
+        for _ in 0..runs {
+            let KeysValues { k, v } = &self.kv[self.turn % self.kv.len()];
+            [k, v].into_iter().for_each(|data| read_all(self.engine, data));
+            self.turn += 1;
+        }
+        Ok(start.seconds())
+    }
+}
+
+/// Each thread its part.
+fn read_all(engine: &Engine<'_>, data: &[f32]) {
+    let part = data.len().div_ceil(engine.threads()).max(1);
+    on_all(engine, |thread| read(engine, black_box(data.chunks(part).nth(thread).unwrap_or_default())));
 }
 
 /// On every thread of the global pool, which has as many as the engine.
@@ -82,9 +104,9 @@ fn on_all(engine: &Engine<'_>, task: impl Fn(usize) + Sync) {
     rayon::broadcast(|context| task(context.index()));
 }
 
-/// Both roofs, interleaved: floating-point operations and bytes a second.
-pub fn measure(engine: &Engine<'_>, seconds: f64) -> Result<(f64, f64)> {
-    let (mut peak, mut read) = (Peak::new(engine), Read::from_memory(engine));
+/// Both roofs, interleaved: floating-point operations, and bytes a second of as many, which no cache should hold.
+pub fn measure(engine: &Engine<'_>, seconds: f64, bytes: usize) -> Result<(f64, f64)> {
+    let (mut peak, mut read) = (Peak::new(engine), Read::new(engine, bytes));
     let times = interleaved(&mut [&mut peak, &mut read], seconds)?;
     Ok((peak.work / times[0].median, read.bytes() as f64 / times[1].median))
 }

@@ -6,7 +6,7 @@ use std::fs;
 use comfy_table::{CellAlignment, Table, presets};
 use selfattn::Engine;
 
-use crate::args::{ShapesArgs, check_seconds};
+use crate::args::{self, ShapesArgs, check_seconds};
 use crate::attention::{self, FLASH, PLAIN};
 use crate::clock;
 use crate::error::Result;
@@ -31,7 +31,8 @@ pub fn run(args: &ShapesArgs) -> Result<()> {
     clock::choose(args.processor_time, args.threads)?;
     let pool = machine::pool(args.threads)?;
     let engine = Engine::new().with_pool(&*pool);
-    let machine = Machine { versions: Vec::new(), ..Machine::new(&engine, roofs::measure(&engine, ROOF_SECONDS)?) };
+    let roofs = roofs::measure(&engine, ROOF_SECONDS, args::bytes(args::MEMORY))?;
+    let machine = Machine { versions: Vec::new(), ..Machine::new(&engine, roofs) };
     let least = 1.0 - args.slack / 100.0;
     let mut ratios = Ratios::new();
     for (n, d) in lengths().flat_map(|n| DIMS.map(|d| (n, d))) {

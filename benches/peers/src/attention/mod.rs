@@ -9,7 +9,7 @@ mod reference;
 mod rten;
 mod summary;
 
-use selfattn::Engine;
+use selfattn::{Dtype, Engine};
 
 use crate::args::RunArgs;
 use crate::contestant::{Contestants, Info, Timed, verify};
@@ -17,15 +17,16 @@ use crate::error::Result;
 use crate::measure::{Times, interleaved};
 use crate::python::Python;
 use crate::report::Row;
-use crate::roofs::{Peak, Read};
+use crate::roofs::{Peak, ReadInTurn};
 pub use ours::{FLASH, PLAIN};
 use plain::Scores;
+pub use problem::KeysValues;
 use problem::{Problem, Shape};
 pub use summary::{SUMMARY, summary};
 
 /// Measures everyone at one shape; a row each.
 pub fn run(op: &str, name: &str, engine: &Engine<'_>, python: Option<&Python>, args: &RunArgs) -> Result<Vec<Row>> {
-    let shape = if op == "decode" { Shape::decode(name) } else { Shape::square(name) }?;
+    let shape = if op == "decode" { Shape::decode(name, args.cold_bytes()) } else { Shape::square(name) }?;
     let problem = Problem::new(shape);
     let scores = Scores::new(&shape);
     let mut contestants = ours::contestants(engine, &problem, &scores)?;
@@ -36,7 +37,7 @@ pub fn run(op: &str, name: &str, engine: &Engine<'_>, python: Option<&Python>, a
     }
     contestants.retain(|contestant| args.wants(&contestant.info().name));
     check(&problem, &mut contestants)?;
-    measure(op, name, engine, &shape, &mut contestants, args.seconds)
+    measure(op, name, engine, &problem, &mut contestants, args.seconds)
 }
 
 /// Flash and plain attention in each type at one shape; a row each.
@@ -46,7 +47,7 @@ pub fn ours(name: &str, engine: &Engine<'_>, seconds: f64) -> Result<Vec<Row>> {
     let scores = Scores::new(&shape);
     let mut contestants = ours::contestants(engine, &problem, &scores)?;
     check(&problem, &mut contestants)?;
-    measure("shapes", name, engine, &shape, &mut contestants, seconds)
+    measure("shapes", name, engine, &problem, &mut contestants, seconds)
 }
 
 fn check(problem: &Problem, contestants: &mut Contestants<'_>) -> Result<()> {
@@ -61,18 +62,19 @@ fn measure(
     op: &str,
     name: &str,
     engine: &Engine<'_>,
-    shape: &Shape,
+    problem: &Problem,
     contestants: &mut Contestants<'_>,
     seconds: f64,
 ) -> Result<Vec<Row>> {
     let mut peak = Peak::new(engine);
-    let mut read = shape.cold.then(|| Read::from_memory(engine));
+    let shape = &problem.shape;
+    let mut read = shape.cold.map(|_| ReadInTurn::new(engine, &problem.f32.kv));
     let mut timed: Vec<&mut dyn Timed> = contestants.iter_mut().map(|one| one.as_mut() as &mut dyn Timed).collect();
     timed.push(&mut peak);
     timed.extend(read.iter_mut().map(|read| read as &mut dyn Timed));
     let times = interleaved(&mut timed, seconds)?;
     let (times, roofs) = times.split_at(contestants.len());
-    let read = read.map(|read| read.bytes() as f64 / roofs[1].median);
+    let read = read.map(|_| shape.bytes(Dtype::F32) as f64 / roofs[1].median);
     let row = |(info, times): (&Info, &Times)| Row {
         work: shape.work(),
         peak: Some(peak.work / roofs[0].median),

@@ -30,7 +30,7 @@ impl<'a> Ours<'a> {
     where
         for<'b> Matrix<'b>: From<MatRef<'b, E>>,
     {
-        let flash = if self.problem.shape.cold { self.cached(inputs) } else { self.flash(inputs) };
+        let flash = if self.problem.shape.cold.is_some() { self.cached(inputs) } else { self.flash(inputs) };
         Ok(vec![flash?, self.plain(inputs)])
     }
 

@@ -53,7 +53,7 @@ where
             let (q, out) = (MatRef::new(&self.q, queries, heads * d)?, MatMut::new(out, queries, heads * d)?);
             (q.cols_range(columns.clone())?, out.cols_range(columns)?)
         };
-        let stride = if cold { d } else { kv_heads * d };
+        let stride = if cold.is_some() { d } else { kv_heads * d };
         let [k, v] = [&kv.k, &kv.v].map(|x| MatRef::with_stride(&x[self.shape.place(0, head)..], keys, d, stride));
         let mut memory = self.scores.0.borrow_mut();
         let mut scores = MatMut::new(&mut memory, rows(&self.shape), keys)?;

@@ -15,10 +15,6 @@ const SEEDS: [u64; 3] = [4, 5, 6];
 const SHARPNESS: f32 = 4.0;
 /// Elements of the result that are checked.
 const CHECKED: usize = 100;
-/// Bytes of keys and values that decoding goes through before it meets the same again: far more than a last-level cache.
-/// The Python side has the same.
-const COLD: usize = 256 << 20;
-
 /// Heads, queries and keys of one sequence.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
@@ -29,8 +25,8 @@ pub struct Shape {
     pub keys: usize,
     pub d: usize,
     pub causal: bool,
-    /// Keys and values come from memory, never from a cache.
-    pub cold: bool,
+    /// Bytes of keys and values that are gone through before the same come again, if they are to come from memory.
+    pub cold: Option<usize>,
 }
 
 impl Shape {
@@ -38,19 +34,19 @@ impl Shape {
     pub fn square(name: &str) -> Result<Self> {
         let (name, causal) = name.strip_suffix(" causal").map_or((name, false), |name| (name, true));
         let [heads, n, d] = sizes(name)?;
-        Ok(Self { heads, kv_heads: heads, queries: n, keys: n, d, causal, cold: false })
+        Ok(Self { heads, kv_heads: heads, queries: n, keys: n, d, causal, cold: None })
     }
 
     /// `32x8x4096x128`: heads, heads of keys and values, keys, dimensions; one query.
-    pub fn decode(name: &str) -> Result<Self> {
+    pub fn decode(name: &str, cold: usize) -> Result<Self> {
         let [heads, kv_heads, keys, d] = sizes(name)?;
-        Ok(Self { heads, kv_heads, queries: 1, keys, d, causal: false, cold: true })
+        Ok(Self { heads, kv_heads, queries: 1, keys, d, causal: false, cold: Some(cold) })
     }
 
     /// As the Python side takes it.
     pub fn numbers(&self) -> [usize; 7] {
         let Self { heads, kv_heads, queries, keys, d, causal, cold } = *self;
-        [heads, kv_heads, queries, keys, d, causal.into(), cold.into()]
+        [heads, kv_heads, queries, keys, d, causal.into(), cold.unwrap_or(0)]
     }
 
     /// Floating-point operations, a multiply-add counted as two; half of them if causal, although a little more are needed.
@@ -70,7 +66,7 @@ impl Shape {
 
     /// Where a head of a key or value starts: tokens stand one after the other, but in the memory of a decoder heads do.
     pub fn place(&self, key: usize, head: usize) -> usize {
-        self.d * if self.cold { head * self.keys + key } else { key * self.kv_heads + head }
+        self.d * if self.cold.is_some() { head * self.keys + key } else { key * self.kv_heads + head }
     }
 
     /// Heads of queries that share a head of keys.
@@ -127,7 +123,7 @@ fn placed<E: Element>(shape: &Shape, seed: u64) -> Buffer<E> {
 
 /// So many that a run finds none of them in a cache, if they have to be cold.
 fn copies<E: Element>(shape: &Shape) -> usize {
-    if shape.cold { COLD.div_ceil(shape.bytes(E::DTYPE)) } else { 1 }
+    shape.cold.map_or(1, |bytes| bytes.div_ceil(shape.bytes(E::DTYPE)))
 }
 
 /// A shape with everything that its contestants read.
