@@ -36,7 +36,7 @@ fn zip(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; L
     lanes!(I => f(a[I], b[I]))
 }
 
-/// `a * 2^n` in two steps, see [`exponent`](super::exponent).
+/// `a * 2^n` for `t = n + TO_POWER`, in two steps, see [`exponent`](super::exponent).
 #[inline(always)]
 fn scale2(a: f32, t: f32) -> f32 {
     let power = t.to_bits() << MANTISSA_BITS;
