@@ -15,6 +15,7 @@ const SEEDS: [u64; 3] = [4, 5, 6];
 const SHARPNESS: f32 = 4.0;
 /// Elements of the result that are checked.
 const CHECKED: usize = 100;
+
 /// Heads, queries and keys of one sequence.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
