@@ -5,7 +5,7 @@ use core::marker::PhantomData;
 use half::bf16;
 
 use crate::element::{Dtype, Element, Load};
-use crate::kernel::ahead::{Ahead, Asks};
+use crate::kernel::ahead::{Ahead, Asks, Soon, Streams};
 use crate::kernel::output::Output;
 use crate::kernel::pack::{PackPairs, PackPanel, strided};
 use crate::kernel::rhs::Plain;
@@ -67,6 +67,12 @@ impl Blocking {
     /// Of [`Dot`].
     fn of_dots(level: Level) -> Self {
         if level.has_tiles() { Self::OF_TILES } else { Self::of_registers(level) }
+    }
+
+    /// For so many rows of A by packed weights. Few rows are multiplied by panels from end to end: C is small, and panels are read
+    /// once, as a stream.
+    pub const fn by_packed(self, level: Level, rows: usize) -> Self {
+        if level.is_small() || rows > few_rows(level.tile().0) { self } else { Self { steps: usize::MAX, ..self } }
     }
 
     /// The farthest at this level, whichever CPU it is, of [`Dot`] or of others.
@@ -152,6 +158,8 @@ pub(crate) struct Block<K: Kind, A: Asks = Ahead> {
     pub registers: usize,
     /// 1, or [`ABREAST`] for [`few_rows`].
     pub panels: usize,
+    /// Whether these come from memory.
+    pub far: bool,
     pub a: Strided<K::A>,
     pub b: Lines<K::B>,
     /// The next panels, or what else is needed soon.
@@ -201,8 +209,8 @@ impl<K: Kind, A: Asks> Block<K, A> {
             // SAFETY: the panels exist, and there are one or two rows.
             return unsafe {
                 match rows {
-                    2 if few_rows(S::MR) == 2 => self.abreast::<S, 2, NV>(s, &mut ahead),
-                    _ => self.abreast::<S, 1, NV>(s, &mut ahead),
+                    2 if few_rows(S::MR) == 2 => self.abreast::<S, 2, NV>(s),
+                    _ => self.abreast::<S, 1, NV>(s),
                 }
             };
         }
@@ -234,13 +242,13 @@ impl<K: Kind, A: Asks> Block<K, A> {
     /// The same, with something else to ask for.
     #[inline(always)]
     pub fn asking<B: Asks>(self, ahead: B) -> Block<K, B> {
-        let Self { size, steps, registers, panels, a, b, c, add, kind, .. } = self;
-        Block { size, steps, registers, panels, a, b, ahead, c, add, kind }
+        let Self { size, steps, registers, panels, far, a, b, c, add, kind, .. } = self;
+        Block { size, steps, registers, panels, far, a, b, ahead, c, add, kind }
     }
 
     /// All rows, of which there are `MR`, over [`ABREAST`] panels at once.
     #[inline(always)]
-    unsafe fn abreast<S: Simd, const MR: usize, const NV: usize>(&self, s: S, ahead: &mut A)
+    unsafe fn abreast<S: Simd, const MR: usize, const NV: usize>(&self, s: S)
     where
         K: Terms<S, A = <K as Kind>::A, B = <K as Kind>::B>,
     {
@@ -251,7 +259,13 @@ impl<K: Kind, A: Asks> Block<K, A> {
             for (j, acc) in acc.iter_mut().enumerate() {
                 *acc = self.c.at(0, j * width).start::<S, MR, NV>(s, self.columns_of(j, width), self.add);
             }
-            let acc = tiles_abreast::<S, K, A, MR, NV, ABREAST>(s, acc, self.steps, self.a, self.b, ahead);
+            let (k, a, b) = (self.steps, self.a, self.b);
+            let acc = if self.far && !FEW_TILES {
+                tiles_abreast::<S, K, _, MR, NV, ABREAST>(s, acc, k, a, b, &mut Streams::<ABREAST, NV>)
+            } else {
+                let mut nothing = Soon::NOTHING;
+                tiles_abreast::<S, K, _, MR, NV, ABREAST>(s, acc, k, a, b, &mut nothing)
+            };
             for (j, acc) in acc.into_iter().enumerate() {
                 self.c.at(0, j * width).put::<S, MR, NV>(s, acc, self.columns_of(j, width));
             }

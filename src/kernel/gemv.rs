@@ -1,11 +1,12 @@
 //! Matrix times vector with weights as files have them, bound by the memory that they stream from.
 //!
 //! With a row for each output, every output is a dot product of two contiguous rows. A few rows side by side share each
-//! register of `x`; halves that come from memory are read in one stream instead.
+//! register of `x`, and are streams from memory that keep it busy when one of them comes to a page's end.
 //! With a column for each output, rows of the weights are added to the result, each times its element of `x`.
 
 use crate::element::{Dtype, Load};
 use crate::engine::Engine;
+use crate::kernel::ahead::{BEFORE, BEFORE_HALVES, FAR};
 use crate::kernel::map::{load, registers, store};
 use crate::kernel::pack::strided;
 use crate::kernel::rhs::{Order, Plain};
@@ -19,15 +20,10 @@ const GRAIN: usize = 256;
 const SUMS: usize = 2;
 /// Rows side by side.
 const ROWS: usize = 4;
-/// Rows side by side where there is more to wait for: conversions that take longer than reading from a cache, and memory.
+/// Rows side by side where conversions take longer than reading from a cache.
 const MORE_ROWS: usize = 8;
-/// Bytes of weights from which on they are taken to come from memory, and of halves from which on a stream is no slower.
-const FAR: usize = 8 << 20;
+/// Bytes of halves from which on they are no slower where they are asked for.
 const FAR_HALVES: usize = 1 << 20;
-/// Bytes from an element to what is fetched when it is read: in each of [`MORE_ROWS`], and in a single stream. A Zen 4
-/// core loses a tenth of its bandwidth where the stream's is a page.
-const AHEAD_IN_ROWS: usize = 2048;
-const AHEAD: usize = 8 * AHEAD_IN_ROWS;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 /// Rows of the weights that are added to the result at a time.
@@ -75,8 +71,8 @@ impl<E: Load> Op for Gemv<'_, E> {
             }
             match E::DTYPE {
                 Dtype::F32 if S::SMALL || bytes < FAR => self.dots::<S, ROWS, 0>(s),
-                Dtype::F32 => self.dots::<S, MORE_ROWS, AHEAD_IN_ROWS>(s),
-                _ if bytes >= FAR_HALVES => self.dots::<S, 1, AHEAD>(s),
+                Dtype::F32 => self.dots::<S, ROWS, BEFORE>(s),
+                _ if bytes >= FAR_HALVES => self.dots::<S, ROWS, BEFORE_HALVES>(s),
                 // Their sums have to fit the registers, of which a tile has as many rows.
                 _ if S::MR >= MORE_ROWS => self.dots::<S, MORE_ROWS, 0>(s),
                 _ => self.dots::<S, ROWS, 0>(s),
@@ -86,34 +82,36 @@ impl<E: Load> Op for Gemv<'_, E> {
 }
 
 impl<E: Load> Gemv<'_, E> {
-    /// Dot products with `R` rows at a time.
+    /// Dot products with `R` rows at a time. Where something is asked for, `BEFORE` bytes before it is needed, each of them is the
+    /// next one of a part of all rows: as long a stream as there can be.
     #[inline(always)]
-    unsafe fn dots<S: Simd, const R: usize, const AHEAD: usize>(&self, s: S) {
-        let whole = self.outputs - self.outputs % R;
-        for i in (0..whole).step_by(R) {
-            // SAFETY: rows `i..i + R` exist.
-            unsafe { self.rows::<S, R, AHEAD>(s, i) }
+    unsafe fn dots<S: Simd, const R: usize, const BEFORE: usize>(&self, s: S) {
+        let groups = self.outputs / R;
+        let [by, apart] = if BEFORE > 0 { [1, groups] } else { [R, 1] };
+        for i in 0..groups {
+            // SAFETY: the rows exist.
+            unsafe { self.rows::<S, R, BEFORE>(s, i * by, apart) }
         }
-        for i in whole..self.outputs {
+        for i in groups * R..self.outputs {
             // SAFETY: row `i` exists.
-            unsafe { self.rows::<S, 1, AHEAD>(s, i) }
+            unsafe { self.rows::<S, 1, BEFORE>(s, i, 0) }
         }
     }
 
-    /// The dot products of `x` with `R` rows from row `i`. Their bits depend on neither.
+    /// The dot products of `x` with `R` rows from row `i` on, so many rows apart. Their bits depend on none of these.
     #[inline(always)]
-    unsafe fn rows<S: Simd, const R: usize, const AHEAD: usize>(&self, s: S, i: usize) {
+    unsafe fn rows<S: Simd, const R: usize, const BEFORE: usize>(&self, s: S, i: usize, apart: usize) {
         let k = self.x.len();
-        let rows: [*const E; R] = each!(self.w.ptr; R, r => self.w.at(i + r, 0).ptr);
+        let rows: [*const E; R] = each!(self.w.ptr; R, r => self.w.at(i + r * apart, 0).ptr);
         let mut sums = [[s.splat(0.0); SUMS]; R];
         let whole = k - k % (SUMS * S::LANES);
         // SAFETY: `at + n` is at most the length of `x` and of each row; so is the end of each group.
         unsafe {
             for at in (0..whole).step_by(SUMS * S::LANES) {
-                if AHEAD > 0 {
+                if BEFORE > 0 {
                     for row in &rows {
                         for line in (0..SUMS * S::LANES * size_of::<E>()).step_by(LINE) {
-                            s.prefetch::<AHEAD>(row.add(at).cast::<u8>().add(line));
+                            s.prefetch::<BEFORE>(row.add(at).cast::<u8>().add(line));
                         }
                     }
                 }
@@ -131,7 +129,7 @@ impl<E: Load> Gemv<'_, E> {
                 }
             }
             for (r, [first, second]) in sums.into_iter().enumerate() {
-                self.y.add(i + r).write(s.reduce_add(s.add(first, second)));
+                self.y.add(i + r * apart).write(s.reduce_add(s.add(first, second)));
             }
         }
     }

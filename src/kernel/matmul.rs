@@ -21,7 +21,7 @@ use half::{bf16, f16};
 
 use crate::element::Dtype;
 use crate::engine::Engine;
-use crate::kernel::ahead::Ahead;
+use crate::kernel::ahead::{Ahead, FAR};
 use crate::kernel::block::{ABREAST, Block, Blocking, Finish, Kind, Part, few_rows};
 use crate::kernel::map::Widen;
 use crate::kernel::output::{Epilogue, Output};
@@ -79,7 +79,10 @@ impl Types {
 
 /// Floats of memory for one task: widened rows of A, and panels that are packed or widened; `None` on overflow.
 pub(crate) const fn memory_lens(level: Level, size: Size, types: Types) -> Option<[usize; 2]> {
-    let blocking = Blocking::most(level, types.dot(level));
+    let mut blocking = Blocking::most(level, types.dot(level));
+    if !types.plain {
+        blocking = blocking.by_packed(level, size.m);
+    }
     let panels = if types.packs_for(level, size.m) { chunk(level, blocking, size.m) } else { 0 };
     let steps = min(size.k, blocking.steps);
     let widens = !matches!(types.a, Dtype::F32) && !types.dot(level);
@@ -244,10 +247,10 @@ impl<K: Kind> Task<'_, K> {
     /// Computes the columns of some panels.
     fn run(&self, panels: Range<usize>) {
         let Size { m, k, .. } = self.size;
-        let at_a_time = K::blocking(self.level);
-        let in_chunk = match self.b {
-            Source::Plain(_) | Source::Halves(_) => chunk(self.level, at_a_time, m),
-            Source::Packed(_) => panels.len(),
+        let blocking = K::blocking(self.level);
+        let (at_a_time, in_chunk) = match self.b {
+            Source::Plain(_) | Source::Halves(_) => (blocking, chunk(self.level, blocking, m)),
+            Source::Packed(_) => (blocking.by_packed(self.level, m), panels.len()),
         };
         let chunks = || panels.clone().step_by(in_chunk.max(1)).map(|first| first..panels.end.min(first + in_chunk));
         let steps = || (0..k.max(1)).step_by(at_a_time.steps).map(|p| p..k.min(p + at_a_time.steps));
@@ -354,7 +357,7 @@ impl<K: Kind> Task<'_, K> {
     /// What the tiles of one block bring nearer: the panel after it.
     fn ahead(&self, pass: &Pass, next: usize) -> Ahead {
         let [rows, steps] = [pass.rows.len(), pass.steps.len()];
-        // Few rows read panels as fast as they come: that is what the hardware's prefetchers are for.
+        // Few rows read panels as fast as they come, and ask for what they read themselves.
         let few = rows <= few_rows(self.level.tile().0);
         if self.level.is_small() || few || next >= self.panels.count() {
             return Ahead::none(self.packed(pass, pass.chunk.start));
@@ -390,6 +393,7 @@ impl<K: Kind> Task<'_, K> {
                 steps: pass.steps.len(),
                 registers: first.len() / self.level.lanes(),
                 panels,
+                far: self.size.k.saturating_mul(self.size.n).saturating_mul(size_of::<K::B>()) >= FAR,
                 a,
                 b: Lines { ptr: b, step: first.len(), panel: next.addr().wrapping_sub(b.addr()) / size_of::<K::B>() },
                 ahead: self.ahead(pass, panel + panels),

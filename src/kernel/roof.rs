@@ -2,6 +2,7 @@
 
 use core::hint::black_box;
 
+use crate::kernel::ahead::{BEFORE, FAR};
 use crate::kernel::map::registers;
 use crate::simd::{Op, Simd};
 
@@ -42,15 +43,33 @@ impl Op for Read<'_> {
     type Out = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        if size_of_val(self.data) < FAR {
+            return self.streams::<S, 1>(s);
+        }
+        // In a single stream a core waits at the end of each page until the hardware's prefetchers have seen some of the next.
+        self.streams::<S, 4>(s);
+    }
+}
+
+impl Read<'_> {
+    /// As `N` streams side by side, which ask for what comes next if they are several.
+    #[inline(always)]
+    fn streams<S: Simd, const N: usize>(&self, s: S) {
         let mut sums = [s.splat(0.0); CHAINS];
-        let mut chunks = self.data.chunks_exact(S::LANES * CHAINS);
-        for chunk in &mut chunks {
+        let at_once = CHAINS / N * S::LANES;
+        let part = self.data.len() / N / at_once * at_once;
+        let (parts, rest) = self.data.split_at(N * part);
+        for at in (0..part).step_by(at_once) {
             for (i, sum) in sums.iter_mut().enumerate() {
-                // SAFETY: the chunk has CHAINS registers.
-                *sum = s.add(*sum, unsafe { s.load(chunk.as_ptr().add(i * S::LANES)) });
+                let stream = i * N / CHAINS;
+                let from = parts.as_ptr().wrapping_add(stream * part + at + i * S::LANES - stream * at_once);
+                if N > 1 {
+                    s.prefetch::<BEFORE>(from.cast());
+                }
+                // SAFETY: `at_once` more are left of each part.
+                *sum = s.add(*sum, unsafe { s.load(from) });
             }
         }
-        let rest = chunks.remainder();
         for (at, n) in registers::<S>(rest.len()) {
             // SAFETY: `at + n` is at most the length.
             sums[0] = s.add(sums[0], unsafe { s.load_first(rest.as_ptr().add(at), n) });

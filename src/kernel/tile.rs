@@ -19,7 +19,7 @@ pub(crate) trait Terms<S: Simd> {
     /// Element of A.
     type A: Copy;
     /// Element of the panel.
-    type B;
+    type B: Copy;
 
     /// Steps taken at a time, 1 or 2.
     const STEPS: usize;
@@ -45,6 +45,14 @@ pub(crate) struct Lines<B> {
     pub step: usize,
     /// Elements from a panel to the one beside it.
     pub panel: usize,
+}
+
+impl<B> Lines<B> {
+    /// Where those of the `j`-th panel begin.
+    #[inline(always)]
+    pub fn panel(&self, j: usize) -> *const B {
+        self.ptr.wrapping_add(j * self.panel)
+    }
 }
 
 /// The sums of a tile.
@@ -81,10 +89,10 @@ pub(crate) unsafe fn tiles_abreast<S: Simd, T: Terms<S>, A: Asks, const MR: usiz
     b: Lines<T::B>,
     ahead: &mut A,
 ) -> [Accumulators<S, MR, NV>; P] {
-    let Lines { ptr: mut b, step, panel } = b;
-    let lines = T::STEPS * step;
+    let mut lines = b;
+    let by = T::STEPS * b.step;
     let mut a = a;
-    let asks = S::PREFETCH && A::AT_STEPS && P == 1;
+    let asks = S::PREFETCH && A::AT_STEPS;
     let mut whole = k / T::STEPS;
     while whole > 0 {
         let mut turns = if asks { ahead.turns(T::STEPS, whole) } else { whole };
@@ -93,12 +101,12 @@ pub(crate) unsafe fn tiles_abreast<S: Simd, T: Terms<S>, A: Asks, const MR: usiz
         while turns > 0 {
             for (j, acc) in acc.iter_mut().enumerate() {
                 // SAFETY: at least as many steps are left.
-                unsafe { T::step(s, acc, a, b.wrapping_add(j * panel), T::STEPS) };
+                unsafe { T::step(s, acc, a, lines.panel(j), T::STEPS) };
             }
-            (a, b) = (a.at(0, T::STEPS), b.wrapping_add(lines));
             if asks {
-                ahead.at_steps(s, T::STEPS);
+                ahead.at_steps(s, T::STEPS, lines);
             }
+            (a, lines.ptr) = (a.at(0, T::STEPS), lines.ptr.wrapping_add(by));
             turns -= 1;
         }
     }
@@ -107,7 +115,7 @@ pub(crate) unsafe fn tiles_abreast<S: Simd, T: Terms<S>, A: Asks, const MR: usiz
     if left > 0 {
         for (j, acc) in acc.iter_mut().enumerate() {
             // SAFETY: as many steps are left; a panel has whole groups of lines.
-            unsafe { T::step(s, acc, a, b.wrapping_add(j * panel), left) };
+            unsafe { T::step(s, acc, a, lines.panel(j), left) };
         }
     }
     acc

@@ -152,6 +152,7 @@ pub(super) fn tiles<S: Simd, K: Kind, A: Asks>(
         steps: size[1],
         registers,
         panels: 1,
+        far: false,
         a,
         b: Lines { ptr, step: block.width, panel: 0 },
         ahead,
