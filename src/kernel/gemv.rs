@@ -10,6 +10,7 @@ use crate::kernel::ahead::{BEFORE, BEFORE_HALVES, FAR};
 use crate::kernel::map::{load, registers, store};
 use crate::kernel::pack::strided;
 use crate::kernel::rhs::{Order, Plain};
+use crate::kernel::tile::FEW_TILES;
 use crate::kernel::{Shared, Strided, each};
 use crate::simd::{Op, Simd};
 use crate::view::for_each_type;
@@ -72,7 +73,7 @@ impl<E: Load> Op for Gemv<'_, E> {
             match E::DTYPE {
                 Dtype::F32 if S::SMALL || bytes < FAR => self.dots::<S, ROWS, 0>(s),
                 Dtype::F32 => self.dots::<S, ROWS, BEFORE>(s),
-                _ if bytes >= FAR_HALVES => self.dots::<S, ROWS, BEFORE_HALVES>(s),
+                _ if FEW_TILES || bytes >= FAR_HALVES => self.dots::<S, ROWS, BEFORE_HALVES>(s),
                 // Their sums have to fit the registers, of which a tile has as many rows.
                 _ if S::MR >= MORE_ROWS => self.dots::<S, MORE_ROWS, 0>(s),
                 _ => self.dots::<S, ROWS, 0>(s),
