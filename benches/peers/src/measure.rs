@@ -13,7 +13,7 @@ const LEAST: usize = 3;
 const WORTH: usize = 5;
 const PATIENCE: f64 = 4.0;
 const MOST: usize = 20_000;
-/// A run that takes so long is measured as it is, and not tried out first.
+/// A run that takes so long is measured as it is, and not tried out first: what others have left in the caches is little of it.
 const LONG_SECONDS: f64 = 0.1;
 
 /// Seconds a run took.
@@ -26,16 +26,16 @@ pub struct Times {
 
 /// Times all of them, interleaved, for about `seconds` together.
 pub fn interleaved(contestants: &mut [&mut dyn Timed], seconds: f64) -> Result<Vec<Times>> {
-    let mut runs = Vec::new();
+    let mut turns = Vec::new();
     for contestant in contestants.iter_mut() {
-        runs.push(runs_a_turn(*contestant)?);
+        turns.push(Turn::new(*contestant)?);
     }
     let mut samples = vec![Vec::new(); contestants.len()];
     let (start, mut round) = (Instant::now(), 0);
     while goes_on(round, start.elapsed().as_secs_f64() / seconds) {
-        for turn in 0..contestants.len() {
-            let i = (turn + round) % contestants.len();
-            samples[i].push(turn_of(&mut *contestants[i], runs[i])?);
+        for nth in 0..contestants.len() {
+            let i = (nth + round) % contestants.len();
+            samples[i].push(turns[i].take(&mut *contestants[i])?);
         }
         round += 1;
     }
@@ -46,26 +46,35 @@ fn goes_on(round: usize, spent: f64) -> bool {
     round < LEAST || (round < WORTH && spent < PATIENCE) || (round < MOST && spent < 1.0)
 }
 
-/// Seconds a run in one turn. A contestant whose run is short finds its data in the caches it would have them in, not
-/// where those before it left them.
-fn turn_of(contestant: &mut dyn Timed, runs: u64) -> Result<f64> {
-    if runs > 1 {
-        contestant.time(runs.div_ceil(8))?;
-    }
-    Ok(contestant.time(runs)? / runs as f64)
+/// A contestant's turn: runs that are timed, and before them some that are not, so that it finds in the caches what it would have there,
+/// and room for what it reads, not what those before it have left to be written back.
+struct Turn {
+    before: u64,
+    runs: u64,
 }
 
-fn runs_a_turn(contestant: &mut dyn Timed) -> Result<u64> {
-    if contestant.time(1)? > LONG_SECONDS {
-        return Ok(1);
-    }
-    let mut runs = 1;
-    loop {
-        let seconds = contestant.time(runs)?;
-        if seconds >= TURN_SECONDS / 2.0 {
-            return Ok(((runs as f64 * TURN_SECONDS / seconds) as u64).max(1));
+impl Turn {
+    fn new(contestant: &mut dyn Timed) -> Result<Self> {
+        if contestant.time(1)? > LONG_SECONDS {
+            return Ok(Self { before: 0, runs: 1 });
         }
-        runs *= 2;
+        let mut runs = 1;
+        loop {
+            let seconds = contestant.time(runs)?;
+            if seconds >= TURN_SECONDS / 2.0 {
+                let runs = ((runs as f64 * TURN_SECONDS / seconds) as u64).max(1);
+                return Ok(Self { before: runs.div_ceil(8), runs });
+            }
+            runs *= 2;
+        }
+    }
+
+    /// Seconds a run.
+    fn take(&self, contestant: &mut dyn Timed) -> Result<f64> {
+        if self.before > 0 {
+            contestant.time(self.before)?;
+        }
+        Ok(contestant.time(self.runs)? / self.runs as f64)
     }
 }
 
