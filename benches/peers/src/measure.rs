@@ -6,8 +6,10 @@ use std::time::Instant;
 use crate::contestant::Timed;
 use crate::error::Result;
 
-/// A contestant's turn: long against the clock, short against what disturbs it.
-const TURN_SECONDS: f64 = 1e-3;
+/// Seconds of a contestant's turn: long against the clock, short against what disturbs it. Where memory is to be cold, long against what
+/// others have left in the caches as well, which has to be written back.
+pub const TURN: f64 = 1e-3;
+pub const COLD_TURN: f64 = 2e-2;
 /// Rounds at least, however long one takes; those that it is worth going on for, up to `PATIENCE` times as long; and at most.
 const LEAST: usize = 3;
 const WORTH: usize = 5;
@@ -24,11 +26,11 @@ pub struct Times {
     pub rounds: usize,
 }
 
-/// Times all of them, interleaved, for about `seconds` together.
-pub fn interleaved(contestants: &mut [&mut dyn Timed], seconds: f64) -> Result<Vec<Times>> {
+/// Times all of them, interleaved, for about `seconds` together, each in turns of so many.
+pub fn interleaved(contestants: &mut [&mut dyn Timed], seconds: f64, turn: f64) -> Result<Vec<Times>> {
     let mut turns = Vec::new();
     for contestant in contestants.iter_mut() {
-        turns.push(Turn::new(*contestant)?);
+        turns.push(Turn::new(*contestant, turn)?);
     }
     let mut samples = vec![Vec::new(); contestants.len()];
     let (start, mut round) = (Instant::now(), 0);
@@ -54,15 +56,15 @@ struct Turn {
 }
 
 impl Turn {
-    fn new(contestant: &mut dyn Timed) -> Result<Self> {
+    fn new(contestant: &mut dyn Timed, turn: f64) -> Result<Self> {
         if contestant.time(1)? > LONG_SECONDS {
             return Ok(Self { before: 0, runs: 1 });
         }
         let mut runs = 1;
         loop {
             let seconds = contestant.time(runs)?;
-            if seconds >= TURN_SECONDS / 2.0 {
-                let runs = ((runs as f64 * TURN_SECONDS / seconds) as u64).max(1);
+            if seconds >= turn / 2.0 {
+                let runs = ((runs as f64 * turn / seconds) as u64).max(1);
                 return Ok(Self { before: runs.div_ceil(8), runs });
             }
             runs *= 2;

@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::contestant::Timed;
 use crate::data::{Buffer, random};
 use crate::error::Result;
-use crate::measure::interleaved;
+use crate::measure::{TURN, interleaved};
 
 /// Steps of the FMA loop in a run: more than a hundred microseconds.
 const STEPS: u64 = 50_000;
@@ -107,6 +107,6 @@ fn on_all(engine: &Engine<'_>, task: impl Fn(usize) + Sync) {
 /// Both roofs, interleaved: floating-point operations, and bytes a second of as many, which no cache should hold.
 pub fn measure(engine: &Engine<'_>, seconds: f64, bytes: usize) -> Result<(f64, f64)> {
     let (mut peak, mut read) = (Peak::new(engine), Read::new(engine, bytes));
-    let times = interleaved(&mut [&mut peak, &mut read], seconds)?;
+    let times = interleaved(&mut [&mut peak, &mut read], seconds, TURN)?;
     Ok((peak.work / times[0].median, read.bytes() as f64 / times[1].median))
 }

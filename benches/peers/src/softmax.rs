@@ -8,7 +8,7 @@ use crate::args::RunArgs;
 use crate::contestant::{Contestant, Contestants, Info, Local, Timed, verify};
 use crate::data::{random, spread, unit};
 use crate::error::Result;
-use crate::measure::{Times, interleaved};
+use crate::measure::{TURN, Times, interleaved};
 use crate::python::Python;
 use crate::report::{Row, sizes};
 
@@ -33,7 +33,7 @@ pub fn run(shape: &str, engine: &Engine<'_>, python: Option<&Python>, args: &Run
         verify(contestant.as_mut(), &sampled, &expected, &tolerance)?;
     }
     let mut timed: Vec<&mut dyn Timed> = contestants.iter_mut().map(|one| one.as_mut() as &mut dyn Timed).collect();
-    let times = interleaved(&mut timed, args.seconds)?;
+    let times = interleaved(&mut timed, args.seconds, TURN)?;
     let work = (rows * cols) as f64;
     let row = |(info, times): (&Info, &Times)| Row { work, ..Row::new("softmax", shape, info, times) };
     Ok(contestants.iter().map(|one| one.info()).zip(&times).map(row).collect())

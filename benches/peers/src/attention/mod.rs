@@ -14,7 +14,7 @@ use selfattn::{Dtype, Engine};
 use crate::args::RunArgs;
 use crate::contestant::{Contestants, Info, Timed, verify};
 use crate::error::Result;
-use crate::measure::{Times, interleaved};
+use crate::measure::{COLD_TURN, TURN, Times, interleaved};
 use crate::python::Python;
 use crate::report::Row;
 use crate::roofs::{Peak, ReadInTurn};
@@ -72,7 +72,7 @@ fn measure(
     let mut timed: Vec<&mut dyn Timed> = contestants.iter_mut().map(|one| one.as_mut() as &mut dyn Timed).collect();
     timed.push(&mut peak);
     timed.extend(read.iter_mut().map(|read| read as &mut dyn Timed));
-    let times = interleaved(&mut timed, seconds)?;
+    let times = interleaved(&mut timed, seconds, if shape.cold.is_some() { COLD_TURN } else { TURN })?;
     let (times, roofs) = times.split_at(contestants.len());
     let read = read.map(|_| shape.bytes(Dtype::F32) as f64 / roofs[1].median);
     let row = |(info, times): (&Info, &Times)| Row {

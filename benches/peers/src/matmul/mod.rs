@@ -9,7 +9,7 @@ use selfattn::Engine;
 use crate::args::RunArgs;
 use crate::contestant::{Contestants, Info, Timed, verify};
 use crate::error::Result;
-use crate::measure::{Times, interleaved};
+use crate::measure::{TURN, Times, interleaved};
 use crate::python::Python;
 use crate::report::Row;
 use crate::roofs::{Peak, Read};
@@ -43,7 +43,7 @@ fn measure(
     let mut timed: Vec<&mut dyn Timed> = contestants.iter_mut().map(|one| one.as_mut() as &mut dyn Timed).collect();
     timed.push(&mut peak);
     timed.extend(reads.iter_mut().map(|read| read as &mut dyn Timed));
-    let times = interleaved(&mut timed, seconds)?;
+    let times = interleaved(&mut timed, seconds, TURN)?;
     let (times, roofs) = times.split_at(contestants.len());
     let rate = |bytes: usize| {
         let at = reads.iter().position(|read| read.bytes() == bytes)?;
