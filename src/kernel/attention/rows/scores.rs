@@ -5,6 +5,7 @@
 //! a line at a time and a request for one had 16 GB/s on an Intel Xeon where sixteen requests and the work on as many lines had 10.
 
 use super::together::together;
+use super::{BEFORE, LINE};
 use crate::element::Load;
 use crate::kernel::Strided;
 use crate::kernel::attention::block::Block;
@@ -29,7 +30,7 @@ pub(super) unsafe fn scores<S: Simd, E: Load, const R: usize>(
                 // Where fewer are left, the last one again and again.
                 *row = k.at((start + key).min(keys - 1), 0).ptr;
             }
-            let sums = products::<S, E, R>(block, &rows, k.at(block.keys + start, 0));
+            let sums = products::<S, E, R>(block, &rows, k.at(BEFORE + start, 0));
             s.store(together(block, line + start, R), s.sum_rows(sums.as_ptr().cast()));
         }
     }
@@ -49,7 +50,7 @@ unsafe fn products<S: Simd, E: Load, const R: usize>(
 ) -> [S::F32; MAX_LANES] {
     let (s, d) = (block.s, block.head.heads.d);
     // Registers to a line of the cache: as many keys take turns to ask for one.
-    let turns = (super::LINE / (S::LANES * size_of::<E>())).max(1);
+    let turns = (LINE / (S::LANES * size_of::<E>())).max(1);
     let mut sums = [s.splat(0.0); MAX_LANES];
     // SAFETY: the keys and the rows of queries have `d` elements, the latter up to whole registers.
     unsafe {

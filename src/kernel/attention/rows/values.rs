@@ -3,6 +3,7 @@
 use core::mem::MaybeUninit;
 
 use super::together::together;
+use super::{BEFORE, LINE};
 use crate::element::{Element, Load};
 use crate::kernel::Strided;
 use crate::kernel::attention::block::Block;
@@ -90,7 +91,7 @@ unsafe fn accumulate_columns<S: Simd, E: Load, const R: usize, const C: usize, c
         let mut sums = [[[s.splat(0.0); C]; N]; R];
         for key in 0..keys {
             let value = v.at(key, 0).ptr;
-            ask_for(s, v.at(key + block.keys, 0).ptr, N * C * S::LANES);
+            ask_for(s, v.at(key + BEFORE, 0).ptr, N * C * S::LANES);
             let p = together(block, line + key, R);
             for n in 0..N {
                 let x = each!(s.splat(0.0); C, c => E::load(s, value.add((n * C + c) * S::LANES)));
@@ -114,7 +115,7 @@ unsafe fn accumulate_columns<S: Simd, E: Load, const R: usize, const C: usize, c
 /// Asks for the cache lines of `count` elements.
 #[inline(always)]
 fn ask_for<S: Simd, E>(s: S, p: *const E, count: usize) {
-    for at in (0..count * size_of::<E>()).step_by(super::LINE) {
+    for at in (0..count * size_of::<E>()).step_by(LINE) {
         s.prefetch::<0>(p.cast::<u8>().wrapping_add(at));
     }
 }
