@@ -160,7 +160,7 @@ impl Asks for Soon {
 /// All bits of an even number.
 const EVEN: usize = !1;
 /// Bytes of a cache line.
-const LINE: usize = 64;
+pub(crate) const LINE: usize = 64;
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@
 
 use crate::element::{Dtype, Load};
 use crate::engine::Engine;
-use crate::kernel::ahead::{BEFORE, BEFORE_HALVES, FAR};
+use crate::kernel::ahead::{BEFORE, BEFORE_HALVES, FAR, LINE};
 use crate::kernel::map::{load, registers, store};
 use crate::kernel::pack::strided;
 use crate::kernel::rhs::{Order, Plain};
@@ -25,8 +25,6 @@ const ROWS: usize = 4;
 const MORE_ROWS: usize = 8;
 /// Bytes of halves from which on they are no slower where they are asked for.
 const FAR_HALVES: usize = 1 << 20;
-/// Bytes of a cache line.
-const LINE: usize = 64;
 /// Rows of the weights that are added to the result at a time.
 const TERMS: usize = 8;
 

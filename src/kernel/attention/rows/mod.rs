@@ -16,9 +16,6 @@ use crate::kernel::tile::FEW_TILES;
 use crate::scratch::some;
 use crate::simd::{MAX_LANES, Simd};
 
-/// Bytes of a cache line.
-const LINE: usize = 64;
-
 /// Keys, and values, from those at hand to those that are asked for. A whole block of them is further than a core needs to be ahead, by
 /// up to a tenth of its bandwidth.
 const BEFORE: usize = 16;

@@ -4,10 +4,11 @@
 //! the first-level cache keeps for lines on their way, and what is near would wait for what is far: from memory, work on
 //! a line at a time and a request for one had 16 GB/s on an Intel Xeon where sixteen requests and the work on as many lines had 10.
 
+use super::BEFORE;
 use super::together::together;
-use super::{BEFORE, LINE};
 use crate::element::Load;
 use crate::kernel::Strided;
+use crate::kernel::ahead::LINE;
 use crate::kernel::attention::block::Block;
 use crate::kernel::each;
 use crate::simd::{MAX_LANES, Simd};

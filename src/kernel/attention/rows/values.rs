@@ -2,10 +2,11 @@
 
 use core::mem::MaybeUninit;
 
+use super::BEFORE;
 use super::together::together;
-use super::{BEFORE, LINE};
 use crate::element::{Element, Load};
 use crate::kernel::Strided;
+use crate::kernel::ahead::LINE;
 use crate::kernel::attention::block::Block;
 use crate::kernel::each;
 use crate::kernel::map::{load, registers};
