@@ -81,25 +81,25 @@ impl<E: Load> Op for Gemv<'_, E> {
 }
 
 impl<E: Load> Gemv<'_, E> {
-    /// Dot products with `R` rows at a time. Where something is asked for, `BEFORE` bytes before it is needed, each of them is the
+    /// Dot products with `R` rows at a time. Where something is asked for, `AHEAD` bytes before it is needed, each of them is the
     /// next one of a part of all rows: as long a stream as there can be.
     #[inline(always)]
-    unsafe fn dots<S: Simd, const R: usize, const BEFORE: usize>(&self, s: S) {
+    unsafe fn dots<S: Simd, const R: usize, const AHEAD: usize>(&self, s: S) {
         let groups = self.outputs / R;
-        let [by, apart] = if BEFORE > 0 { [1, groups] } else { [R, 1] };
+        let [by, apart] = if AHEAD > 0 { [1, groups] } else { [R, 1] };
         for i in 0..groups {
             // SAFETY: the rows exist.
-            unsafe { self.rows::<S, R, BEFORE>(s, i * by, apart) }
+            unsafe { self.rows::<S, R, AHEAD>(s, i * by, apart) }
         }
         for i in groups * R..self.outputs {
             // SAFETY: row `i` exists.
-            unsafe { self.rows::<S, 1, BEFORE>(s, i, 0) }
+            unsafe { self.rows::<S, 1, AHEAD>(s, i, 0) }
         }
     }
 
     /// The dot products of `x` with `R` rows from row `i` on, so many rows apart. Their bits depend on none of these.
     #[inline(always)]
-    unsafe fn rows<S: Simd, const R: usize, const BEFORE: usize>(&self, s: S, i: usize, apart: usize) {
+    unsafe fn rows<S: Simd, const R: usize, const AHEAD: usize>(&self, s: S, i: usize, apart: usize) {
         let k = self.x.len();
         let rows: [*const E; R] = each!(self.w.ptr; R, r => self.w.at(i + r * apart, 0).ptr);
         let mut sums = [[s.splat(0.0); SUMS]; R];
@@ -107,10 +107,10 @@ impl<E: Load> Gemv<'_, E> {
         // SAFETY: `at + n` is at most the length of `x` and of each row; so is the end of each group.
         unsafe {
             for at in (0..whole).step_by(SUMS * S::LANES) {
-                if BEFORE > 0 {
+                if AHEAD > 0 {
                     for row in &rows {
                         for line in (0..SUMS * S::LANES * size_of::<E>()).step_by(LINE) {
-                            s.prefetch::<BEFORE>(row.add(at).cast::<u8>().add(line));
+                            s.prefetch::<AHEAD>(row.add(at).cast::<u8>().add(line));
                         }
                     }
                 }
