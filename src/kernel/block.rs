@@ -70,9 +70,9 @@ impl Blocking {
     }
 
     /// For so many rows of A by packed weights. Few rows are multiplied by panels from end to end: C is small, and panels are read
-    /// once, as a stream.
+    /// once, as a stream; up to a length that no model has, which bounds the scratch for widened rows.
     pub const fn by_packed(self, level: Level, rows: usize) -> Self {
-        if level.is_small() || rows > few_rows(level.tile().0) { self } else { Self { steps: usize::MAX, ..self } }
+        if level.is_small() || rows > few_rows(level.tile().0) { self } else { Self { steps: 1 << 17, ..self } }
     }
 
     /// The farthest at this level, whichever CPU it is, of [`Dot`] or of others.
