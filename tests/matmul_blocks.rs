@@ -71,6 +71,24 @@ fn sums_of_integers_are_exact() {
     }
 }
 
+/// Weights that are taken to come from memory are multiplied by several rows otherwise than others.
+#[test]
+fn few_rows_by_weights_from_memory() {
+    for [m, k, n] in [[1, 2049, 2101], [3, 2050, 2101], [4, 2051, 2103], [5, 2052, 2102]] {
+        let (a, w) = (Mat::new(m, k, integer), Mat::new(n, k, |i, j| integer(j, i + 3)));
+        let expected: Vec<u32> = oracle::matmul(&a, &w).data.iter().map(|&x| (x as f32 + 0.0).to_bits()).collect();
+        for types in
+            [[Dtype::F32; 2], [Dtype::F16; 2], [Dtype::Bf16, Dtype::F16], [Dtype::F32, Dtype::Bf16], [Dtype::Bf16; 2]]
+        {
+            let (a, w) = (Stored::of(types[0], &a), BothOrders::new(Stored::of(types[1], &w), 1, 0));
+            every_level(|engine| {
+                let same = product::packed(engine, &w, |weights| bits(engine, &a, weights) == expected);
+                assert!(same, "{} {types:?} {m} x {k} x {n}", engine.level());
+            });
+        }
+    }
+}
+
 /// Bias, activation and residual come once, when all steps are summed.
 #[test]
 fn the_epilogue_comes_after_the_last_step() {

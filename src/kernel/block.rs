@@ -18,11 +18,27 @@ use crate::simd::{Bf16Dot, DotOp, Level, Op, Simd};
 use crate::view::{Matrix, for_each_type};
 
 /// Panels side by side, for so few rows that one panel's sums would wait for each other; not where code is to be small.
-pub(crate) const ABREAST: usize = 3;
-/// The most rows of A for which panels go side by side: their sums must fit the registers, as those of a tile of `mr` rows do,
+const ABREAST: usize = 3;
+/// The same of some more rows, up to [`FAR_ROWS`], whose panels come from memory: one alone would be waited for at the end of each page.
+const FAR_ABREAST: usize = 2;
+const FAR_ROWS: usize = 4;
+
+/// The most rows of A for which [`ABREAST`] panels go side by side: their sums must fit the registers, as those of a tile of `mr` rows do,
 /// beside the lines of all these panels.
 pub(crate) const fn few_rows(mr: usize) -> usize {
     if mr >= 2 * ABREAST + 2 && !FEW_TILES { 2 } else { 1 }
+}
+
+/// How many panels go side by side for so many rows, whose panels come from memory if they are `far`.
+pub(crate) const fn abreast(level: Level, rows: usize, far: bool) -> usize {
+    let few = few_rows(level.tile().0);
+    match rows {
+        _ if level.is_small() => 1,
+        rows if rows <= few => ABREAST,
+        // Where the registers have room for the sums of two rows by three panels, they have it for those of four by two.
+        ..=FAR_ROWS if far && few > 1 => FAR_ABREAST,
+        _ => 1,
+    }
 }
 
 /// What a product multiplies, and with which instructions: chosen once, by the types of A and B and the level.
@@ -72,7 +88,7 @@ impl Blocking {
     /// For so many rows of A by packed weights. Few rows are multiplied by panels from end to end: C is small, and panels are read
     /// once, as a stream; up to a length that no model has, which bounds the scratch for widened rows.
     pub const fn by_packed(self, level: Level, rows: usize) -> Self {
-        if level.is_small() || rows > few_rows(level.tile().0) { self } else { Self { steps: 1 << 17, ..self } }
+        if abreast(level, rows, true) == 1 { self } else { Self { steps: 1 << 16, ..self } }
     }
 
     /// The farthest at this level, whichever CPU it is, of [`Dot`] or of others.
@@ -156,7 +172,7 @@ pub(crate) struct Block<K: Kind, A: Asks = Ahead> {
     pub steps: usize,
     /// Registers across a panel.
     pub registers: usize,
-    /// 1, or [`ABREAST`] for [`few_rows`].
+    /// As many as [`abreast`] says, or 1.
     pub panels: usize,
     /// Whether these come from memory.
     pub far: bool,
@@ -205,12 +221,14 @@ impl<K: Kind, A: Asks> Block<K, A> {
     {
         let [rows, columns] = self.size;
         let mut ahead = self.ahead;
-        if !S::SMALL && A::AT_STEPS && self.panels == ABREAST {
-            // SAFETY: the panels exist, and there are one or two rows.
+        if !S::SMALL && A::AT_STEPS && self.panels > 1 {
+            // SAFETY: the panels exist, as many as go side by side for these rows.
             return unsafe {
                 match rows {
-                    2 if few_rows(S::MR) == 2 => self.abreast::<S, 2, NV>(s),
-                    _ => self.abreast::<S, 1, NV>(s),
+                    4 if few_rows(S::MR) > 1 => self.abreast::<S, 4, NV, FAR_ABREAST>(s),
+                    3 if few_rows(S::MR) > 1 => self.abreast::<S, 3, NV, FAR_ABREAST>(s),
+                    2 if few_rows(S::MR) > 1 => self.abreast::<S, 2, NV, ABREAST>(s),
+                    _ => self.abreast::<S, 1, NV, ABREAST>(s),
                 }
             };
         }
@@ -246,25 +264,25 @@ impl<K: Kind, A: Asks> Block<K, A> {
         Block { size, steps, registers, panels, far, a, b, ahead, c, add, kind }
     }
 
-    /// All rows, of which there are `MR`, over [`ABREAST`] panels at once.
+    /// All rows, of which there are `MR`, over `P` panels at once.
     #[inline(always)]
-    unsafe fn abreast<S: Simd, const MR: usize, const NV: usize>(&self, s: S)
+    unsafe fn abreast<S: Simd, const MR: usize, const NV: usize, const P: usize>(&self, s: S)
     where
         K: Terms<S, A = <K as Kind>::A, B = <K as Kind>::B>,
     {
         let width = NV * S::LANES;
         // SAFETY: all rows and panels exist; all but the last panel are whole.
         unsafe {
-            let mut acc = [[[s.splat(0.0); NV]; MR]; ABREAST];
+            let mut acc = [[[s.splat(0.0); NV]; MR]; P];
             for (j, acc) in acc.iter_mut().enumerate() {
                 *acc = self.c.at(0, j * width).start::<S, MR, NV>(s, self.columns_of(j, width), self.add);
             }
             let (k, a, b) = (self.steps, self.a, self.b);
             let acc = if self.far && !FEW_TILES {
-                tiles_abreast::<S, K, _, MR, NV, ABREAST>(s, acc, k, a, b, &mut Streams::<ABREAST, NV>)
+                tiles_abreast::<S, K, _, MR, NV, P>(s, acc, k, a, b, &mut Streams::<P, NV>)
             } else {
                 let mut nothing = Soon::NOTHING;
-                tiles_abreast::<S, K, _, MR, NV, ABREAST>(s, acc, k, a, b, &mut nothing)
+                tiles_abreast::<S, K, _, MR, NV, P>(s, acc, k, a, b, &mut nothing)
             };
             for (j, acc) in acc.into_iter().enumerate() {
                 self.c.at(0, j * width).put::<S, MR, NV>(s, acc, self.columns_of(j, width));

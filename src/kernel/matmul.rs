@@ -22,7 +22,7 @@ use half::{bf16, f16};
 use crate::element::Dtype;
 use crate::engine::Engine;
 use crate::kernel::ahead::{Ahead, FAR};
-use crate::kernel::block::{ABREAST, Block, Blocking, Finish, Kind, Part, few_rows};
+use crate::kernel::block::{Block, Blocking, Finish, Kind, Part, abreast, few_rows};
 use crate::kernel::map::Widen;
 use crate::kernel::output::{Epilogue, Output};
 use crate::kernel::pack::strided;
@@ -309,12 +309,18 @@ impl<K: Kind> Task<'_, K> {
         }
     }
 
-    /// How many panels from this one on are taken side by side: those of few rows, if they are equally wide.
+    /// How many panels from this one on are taken side by side, if they are equally wide.
     fn abreast(&self, pass: &Pass, panel: usize) -> usize {
-        let last = panel + ABREAST - 1;
+        let panels = abreast(self.level, pass.rows.len(), self.is_far());
+        let last = panel + panels - 1;
         let equal = || self.panels.columns(panel).len() == self.panels.columns(last).len();
-        let few = !self.level.is_small() && pass.rows.len() <= few_rows(self.level.tile().0);
-        if few && last < pass.chunk.end && equal() { ABREAST } else { 1 }
+        if last < pass.chunk.end && equal() { panels } else { 1 }
+    }
+
+    /// Whether the panels come from memory.
+    fn is_far(&self) -> bool {
+        let elements = self.size.k.saturating_mul(self.size.n);
+        matches!(self.b, Source::Packed(_)) && elements.saturating_mul(size_of::<K::B>()) >= FAR
     }
 
     /// A block of A.
@@ -393,7 +399,7 @@ impl<K: Kind> Task<'_, K> {
                 steps: pass.steps.len(),
                 registers: first.len() / self.level.lanes(),
                 panels,
-                far: self.size.k.saturating_mul(self.size.n).saturating_mul(size_of::<K::B>()) >= FAR,
+                far: self.is_far(),
                 a,
                 b: Lines { ptr: b, step: first.len(), panel: next.addr().wrapping_sub(b.addr()) / size_of::<K::B>() },
                 ahead: self.ahead(pass, panel + panels),

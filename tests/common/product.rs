@@ -150,6 +150,13 @@ pub fn every_form(engine: Engine<'_>, weights: &BothOrders, mut test: impl FnMut
     }
 }
 
+/// The result of `test` with the weights packed.
+pub fn packed<T>(engine: Engine<'_>, weights: &BothOrders, test: impl FnOnce(&Weights<'_>) -> T) -> T {
+    let plain = weights.plain(Order::OutIn);
+    let mut memory = Bytes::new(Packed::bytes(engine.level(), plain).unwrap(), 1);
+    test(&Packed::new(engine.level(), plain, &mut memory).unwrap().into())
+}
+
 /// Checks a case on every level: the weights as they are against the truth, other forms against the bits of these.
 pub fn check(case: &Case) {
     let operands = case.operands();
