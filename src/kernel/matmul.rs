@@ -186,13 +186,15 @@ impl Product<'_, '_, '_> {
     fn run<K: Kind>(self, a: Lhs<'_, K::A>, b: Source<'_, K::B>) {
         let Self { engine, size, c, memory, lens } = self;
         let (level, panels) = (engine.level(), Panels::new(engine.level(), size.n));
+        let bytes = size.k.saturating_mul(size.n).saturating_mul(size_of::<K::B>());
+        let far = matches!(b, Source::Packed(_)) && bytes >= FAR;
         let shared = Shared((a, b, c, memory.map(|part| part.as_mut_ptr())));
         engine.split(panels.count(), GRAIN, |task, part| {
             let (a, b, c, [rows, lines]) = shared.get();
             // Each part of the memory holds its length for each thread, and `task` is below their number. No other task
             // writes the columns of these panels.
             let (rows, lines) = (rows.wrapping_add(task * lens[0]), lines.wrapping_add(task * lens[1]).cast());
-            Task::<K> { level, size, a, b, c, panels, rows, lines }.run(part);
+            Task::<K> { level, size, a, b, far, c, panels, rows, lines }.run(part);
             tiles::end(level);
         });
     }
@@ -228,6 +230,8 @@ struct Task<'a, K: Kind> {
     size: Size,
     a: Lhs<'a, K::A>,
     b: Source<'a, K::B>,
+    /// Whether the panels come from memory.
+    far: bool,
     c: Output,
     panels: Panels,
     /// For a block of A, widened.
@@ -311,16 +315,10 @@ impl<K: Kind> Task<'_, K> {
 
     /// How many panels from this one on are taken side by side, if they are equally wide.
     fn abreast(&self, pass: &Pass, panel: usize) -> usize {
-        let panels = abreast(self.level, pass.rows.len(), self.is_far());
+        let panels = abreast(self.level, pass.rows.len(), self.far);
         let last = panel + panels - 1;
         let equal = || self.panels.columns(panel).len() == self.panels.columns(last).len();
         if last < pass.chunk.end && equal() { panels } else { 1 }
-    }
-
-    /// Whether the panels come from memory.
-    fn is_far(&self) -> bool {
-        let elements = self.size.k.saturating_mul(self.size.n);
-        matches!(self.b, Source::Packed(_)) && elements.saturating_mul(size_of::<K::B>()) >= FAR
     }
 
     /// A block of A.
@@ -399,7 +397,7 @@ impl<K: Kind> Task<'_, K> {
                 steps: pass.steps.len(),
                 registers: first.len() / self.level.lanes(),
                 panels,
-                far: self.is_far(),
+                far: self.far,
                 a,
                 b: Lines { ptr: b, step: first.len(), panel: next.addr().wrapping_sub(b.addr()) / size_of::<K::B>() },
                 ahead: self.ahead(pass, panel + panels),
