@@ -6,7 +6,7 @@ export CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0
 # No debugger looks at what is built here, and compiling is most of the time.
 export CARGO_PROFILE_DEV_DEBUG=false CARGO_PROFILE_RELEASE_DEBUG=false
 # The levels and the model are this script's to choose.
-unset SELFATTN_LEVEL SELFATTN_MODEL SELFATTN_TEST_LEVEL
+unset SELFATTN_LEVEL SELFATTN_MODEL
 
 step_name=
 step_start=0

@@ -6,10 +6,8 @@ target=${CARGO_TARGET_DIR:-target}
 readme_explain='cargo run --release --features cli -- explain "I love Apple Watch"'
 readme_tests='python3 scripts/get_minilm.py && cargo test --release --features cli -- --include-ignored'
 readme_embed='python3 scripts/get_minilm.py && cargo run --release --features cli -- embed --model models/all-MiniLM-L6-v2 "I love Apple Watch" "I love apple juice"'
-# What a user can build: the core alone, each feature alone, and all. Tests are linted with the least, with what is there by default
-# and with the most of them; between these it is the library that differs.
-whole_sets=("" std cli)
-library_sets=(alloc rayon profile tracing capi small)
+# What a user can build. The first is the core alone; without `std` there is no default to add to.
+feature_sets=("" alloc std rayon profile tracing capi small cli)
 for command in "$readme_explain" "$readme_tests" "$readme_embed"; do
     readme_has "$command"
 done
@@ -64,15 +62,12 @@ step "The tiles stay in the registers, as other crates build this one"
 python3 -B scripts/check_tiles_test.py
 python3 -B scripts/check_tiles.py --expect avx2,avx512 "$work/core-only/target/release/libcore_only.a"
 
-for features in "${whole_sets[@]}"; do
+for features in "${feature_sets[@]}"; do
     step "Clippy: --no-default-features --features '$features'"
     cargo clippy --locked --all-targets --no-default-features --features "$features" -- -D warnings
 done
-step "Clippy, the library: ${library_sets[*]}, default features"
-for features in "${library_sets[@]}"; do
-    cargo clippy --locked --lib --no-default-features --features "$features" -- -D warnings
-done
-cargo clippy --locked --lib -- -D warnings
+step "Clippy: default features"
+cargo clippy --locked --all-targets -- -D warnings
 step "Clippy: --all-features"
 cargo clippy --locked --all-targets --all-features -- -D warnings
 

@@ -18,7 +18,7 @@ export PROPTEST_CASES=${PROPTEST_CASES:-32} CARGO_INCREMENTAL=0
 # No debugger looks at these programs, and compiling them is most of the time.
 export CARGO_PROFILE_RELEASE_DEBUG=false
 # With neither, Level::current is what the target has.
-unset SELFATTN_LEVEL SELFATTN_MODEL SELFATTN_TEST_LEVEL
+unset SELFATTN_LEVEL SELFATTN_MODEL
 
 # Nor what tests depend on: to optimise it takes longer than it saves. What the library itself depends on is as users have it.
 quick=(--config 'profile.release.package."*".opt-level=0')
@@ -78,13 +78,10 @@ test_target() {
     echo "==> $target"
     case $target in
         aarch64-*)
-            # All of it, the real model included: that at the level of this CPU alone, on a core without FEAT_BF16, where it is the same.
+            # All of it, the real model included; that on a core without FEAT_BF16, where a level less does the same.
             run_tests "$target" --features rayon --lib --tests -- "${skipped[@]}"
-            (
-                [ -z "$model_level" ] || export SELFATTN_TEST_LEVEL=$model_level
-                cpu="qemu-aarch64 -cpu cortex-a76" run_tests "$target" --features rayon --test minilm -- \
-                    --include-ignored "${model_tests[@]}"
-            )
+            cpu="qemu-aarch64 -cpu cortex-a76" run_tests "$target" --features rayon --test minilm -- \
+                --include-ignored "${model_tests[@]}"
             check_tiles "$target" --features rayon
             # A core with NEON and nothing that came later.
             cpu="qemu-aarch64 -cpu cortex-a53" run_tests "$target" --features rayon --lib --test matmul --test gemv --test softmax
@@ -102,11 +99,11 @@ models=(--test encoder --test weights)
 # Minutes for an emulator: every limit at which products are divided, in every type, and every tail of them between closed
 # pages; several pools; the model in every form.
 skipped=(--skip sums_of_integers_are_exact --skip threads_do_not_change_a_bit --skip products::products_stay_inside)
-model_tests=(sentence_vectors) model_level=neon
+model_tests=(sentence_vectors)
 # Attention in every precision and by several pools: on one emulated CPU, not on all.
 shorter=(--skip precision:: --skip threads::)
 if [ "${SELFATTN_LONG:-0}" = 1 ]; then
-    skipped=() model_tests=() model_level='' shorter=()
+    skipped=() model_tests=() shorter=()
 fi
 
 read -ra targets <<<"${*:-$all}"

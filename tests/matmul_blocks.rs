@@ -82,8 +82,10 @@ fn few_rows_by_weights_from_memory() {
         {
             let (a, w) = (Stored::of(types[0], &a), BothOrders::new(Stored::of(types[1], &w), 1, 0));
             every_level(|engine| {
-                let same = product::packed(engine, &w, |weights| bits(engine, &a, weights) == expected);
-                assert!(same, "{} {types:?} {m} x {k} x {n}", engine.level());
+                product::packed(engine, w.plain(Order::OutIn), |weights| {
+                    let same = bits(engine, &a, weights) == expected;
+                    assert!(same, "{} {types:?} {m} x {k} x {n}", engine.level());
+                });
             });
         }
     }

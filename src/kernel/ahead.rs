@@ -8,7 +8,7 @@ use crate::simd::Simd;
 /// Bytes of weights from which on they are taken to come from memory.
 pub(crate) const FAR: usize = 8 << 20;
 /// Bytes from what is read to what is asked for, of weights that are read once and in a few streams: in f32, and of halves, which
-/// take longer to multiply. Half and twice as many are slower by up to a tenth on an Intel Xeon.
+/// take longer to multiply. Half and twice as many are level, or slower by up to a tenth, for panels on an Intel Xeon.
 pub(crate) const BEFORE: usize = 1024;
 pub(crate) const BEFORE_HALVES: usize = 2048;
 

@@ -25,7 +25,7 @@ const FAR_ROWS: usize = 4;
 
 /// The most rows of A for which [`ABREAST`] panels go side by side: their sums must fit the registers, as those of a tile of `mr` rows do,
 /// beside the lines of all these panels.
-pub(crate) const fn few_rows(mr: usize) -> usize {
+const fn few_rows(mr: usize) -> usize {
     if mr >= 2 * ABREAST + 2 && !FEW_TILES { 2 } else { 1 }
 }
 
@@ -85,10 +85,13 @@ impl Blocking {
         if level.has_tiles() { Self::OF_TILES } else { Self::of_registers(level) }
     }
 
+    /// Steps of few rows by packed weights: more than a row of any model has, and few enough that scratch for widened rows stays small.
+    const END_TO_END: usize = 1 << 16;
+
     /// For so many rows of A by packed weights. Few rows are multiplied by panels from end to end: C is small, and panels are read
-    /// once, as a stream; up to a length that no model has, which bounds the scratch for widened rows.
+    /// once, as a stream.
     pub const fn by_packed(self, level: Level, rows: usize) -> Self {
-        if abreast(level, rows, true) == 1 { self } else { Self { steps: 1 << 16, ..self } }
+        if abreast(level, rows, true) == 1 { self } else { Self { steps: Self::END_TO_END, ..self } }
     }
 
     /// The farthest at this level, whichever CPU it is, of [`Dot`] or of others.

@@ -22,7 +22,7 @@ use half::{bf16, f16};
 use crate::element::Dtype;
 use crate::engine::Engine;
 use crate::kernel::ahead::{Ahead, FAR};
-use crate::kernel::block::{Block, Blocking, Finish, Kind, Part, abreast, few_rows};
+use crate::kernel::block::{Block, Blocking, Finish, Kind, Part, abreast};
 use crate::kernel::map::Widen;
 use crate::kernel::output::{Epilogue, Output};
 use crate::kernel::pack::strided;
@@ -362,7 +362,7 @@ impl<K: Kind> Task<'_, K> {
     fn ahead(&self, pass: &Pass, next: usize) -> Ahead {
         let [rows, steps] = [pass.rows.len(), pass.steps.len()];
         // Few rows read panels as fast as they come, and ask for what they read themselves.
-        let few = rows <= few_rows(self.level.tile().0);
+        let few = abreast(self.level, rows, self.far) > 1;
         if self.level.is_small() || few || next >= self.panels.count() {
             return Ahead::none(self.packed(pass, pass.chunk.start));
         }

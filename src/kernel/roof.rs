@@ -60,14 +60,15 @@ impl Read<'_> {
         let part = self.data.len() / N / at_once * at_once;
         let (parts, rest) = self.data.split_at(N * part);
         for at in (0..part).step_by(at_once) {
-            for (i, sum) in sums.iter_mut().enumerate() {
-                let stream = i * N / CHAINS;
-                let from = parts.as_ptr().wrapping_add(stream * part + at + i * S::LANES - stream * at_once);
-                if N > 1 {
-                    s.prefetch::<BEFORE>(from.cast());
+            for (stream, sums) in sums.chunks_exact_mut(CHAINS / N).enumerate() {
+                for (i, sum) in sums.iter_mut().enumerate() {
+                    let from = parts.as_ptr().wrapping_add(stream * part + at + i * S::LANES);
+                    if N > 1 {
+                        s.prefetch::<BEFORE>(from.cast());
+                    }
+                    // SAFETY: `at_once` more are left of each part.
+                    *sum = s.add(*sum, unsafe { s.load(from) });
                 }
-                // SAFETY: `at_once` more are left of each part.
-                *sum = s.add(*sum, unsafe { s.load(from) });
             }
         }
         for (at, n) in registers::<S>(rest.len()) {

@@ -23,8 +23,7 @@ use std::sync::Once;
 use proptest::test_runner::Config;
 use selfattn::{Engine, Level};
 
-/// Runs a test on an engine of every level of this CPU, one thread, and says once which levels that leaves out. The environment variable
-/// `SELFATTN_TEST_LEVEL` leaves one of them: an emulator takes minutes for each.
+/// Runs a test on an engine of every level of this CPU, one thread, and says once which levels that leaves out.
 pub fn every_level(test: impl Fn(Engine<'static>)) {
     static SAID: Once = Once::new();
     SAID.call_once(|| {
@@ -32,11 +31,7 @@ pub fn every_level(test: impl Fn(Engine<'static>)) {
             eprintln!("note: level {name} is not tested, this CPU does not have it");
         }
     });
-    let only = std::env::var("SELFATTN_TEST_LEVEL").ok();
-    let levels: Vec<_> =
-        Level::available().filter(|level| only.as_ref().is_none_or(|only| level.name() == only)).collect();
-    assert!(!levels.is_empty(), "this CPU has no level {only:?}");
-    for level in levels {
+    for level in Level::available() {
         test(Engine::new().with_level(level));
     }
 }

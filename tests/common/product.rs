@@ -1,7 +1,7 @@
 //! A product and all that goes with it: sizes, types, strides and epilogue by chance, the true result, every form of weights.
 
 use proptest::prelude::*;
-use selfattn::{Activation, Dtype, Engine, Epilogue, MatMut, Matrix, Order, Packed, Weights};
+use selfattn::{Activation, Dtype, Engine, Epilogue, MatMut, Matrix, Order, Packed, Plain, Weights};
 
 use super::bound::{self, U};
 use super::data::{Rng, Values, dimension};
@@ -144,17 +144,14 @@ pub fn every_form(engine: Engine<'_>, weights: &BothOrders, mut test: impl FnMut
     for order in [Order::OutIn, Order::InOut] {
         let plain = weights.plain(order);
         test(&format!("{order:?} plain"), &plain.into());
-        let mut memory = Bytes::new(Packed::bytes(engine.level(), plain).unwrap(), 1);
-        let packed = Packed::new(engine.level(), plain, &mut memory).unwrap();
-        test(&format!("{order:?} packed"), &packed.into());
+        packed(engine, plain, |weights| test(&format!("{order:?} packed"), weights));
     }
 }
 
-/// The result of `test` with the weights packed.
-pub fn packed<T>(engine: Engine<'_>, weights: &BothOrders, test: impl FnOnce(&Weights<'_>) -> T) -> T {
-    let plain = weights.plain(Order::OutIn);
+/// Calls `test` with the weights packed.
+pub fn packed(engine: Engine<'_>, plain: Plain<'_>, test: impl FnOnce(&Weights<'_>)) {
     let mut memory = Bytes::new(Packed::bytes(engine.level(), plain).unwrap(), 1);
-    test(&Packed::new(engine.level(), plain, &mut memory).unwrap().into())
+    test(&Packed::new(engine.level(), plain, &mut memory).unwrap().into());
 }
 
 /// Checks a case on every level: the weights as they are against the truth, other forms against the bits of these.
