@@ -21,7 +21,8 @@ use crate::view::{Matrix, for_each_type};
 const ABREAST: usize = 3;
 /// The same of some more rows, up to [`FAR_ROWS`], whose panels come from memory: one alone would be waited for at the end of each page.
 const FAR_ABREAST: usize = 2;
-const FAR_ROWS: usize = 4;
+/// Those of four rows by two panels fit beside the lines, but not beside elements of A, which NEON's multiply-adds take from registers.
+const FAR_ROWS: usize = if cfg!(target_arch = "aarch64") { 3 } else { 4 };
 
 /// The most rows of A for which [`ABREAST`] panels go side by side: their sums must fit the registers, as those of a tile of `mr` rows do,
 /// beside the lines of all these panels.
@@ -35,7 +36,6 @@ pub(crate) const fn abreast(level: Level, rows: usize, far: bool) -> usize {
     match rows {
         _ if level.is_small() => 1,
         rows if rows <= few => ABREAST,
-        // Where the registers have room for the sums of two rows by three panels, they have it for those of four by two.
         ..=FAR_ROWS if far && few > 1 => FAR_ABREAST,
         _ => 1,
     }
@@ -228,7 +228,7 @@ impl<K: Kind, A: Asks> Block<K, A> {
             // SAFETY: the panels exist, as many as go side by side for these rows.
             return unsafe {
                 match rows {
-                    4 if few_rows(S::MR) > 1 => self.abreast::<S, 4, NV, FAR_ABREAST>(s),
+                    4 if few_rows(S::MR) > 1 && FAR_ROWS == 4 => self.abreast::<S, 4, NV, FAR_ABREAST>(s),
                     3 if few_rows(S::MR) > 1 => self.abreast::<S, 3, NV, FAR_ABREAST>(s),
                     2 if few_rows(S::MR) > 1 => self.abreast::<S, 2, NV, ABREAST>(s),
                     _ => self.abreast::<S, 1, NV, ABREAST>(s),
