@@ -69,6 +69,22 @@ fn a_value_that_some_do_not_see_has_no_influence_in_any_block() {
     }
 }
 
+/// Nor where weights are so small that sums of their terms are below the normal numbers, which some levels flush.
+#[test]
+fn a_hidden_value_has_no_influence_on_the_smallest_results() {
+    for (dtype, sink) in DTYPES.iter().flat_map(|dtype| [75.0, 80.0, 85.0].map(|sink| (*dtype, sink))) {
+        let draw = Draw { types: [dtype; 3], ..Draw::plain(1, 64, 1) };
+        let mut clean = draw.problem(Rows::One, [100, 100]);
+        clean.form.window = [Some(40), Some(0)];
+        clean.form.sinks = Some(vec![sink]);
+        for key in [1, 33, 66] {
+            let mut spoiled = clean.clone();
+            spoil(&mut spoiled.v, key, f32::NAN);
+            assert_bits_without(&clean, &spoiled, key);
+        }
+    }
+}
+
 /// Those who do not see `key`, in which alone the problems differ, have the same bits in both.
 fn assert_bits_without(clean: &Problem, spoiled: &Problem, key: usize) {
     every_level(|engine| {

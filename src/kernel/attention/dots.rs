@@ -253,7 +253,18 @@ unsafe fn terms_seen<S: Bf16Dot>(
             }
         }
     }
-    if block.level.has_tiles() { s.add(sum, s.add(sums[0], sums[1])) } else { sums[0] }
+    if block.level.has_tiles() { add_as_tiles(s, sum, add_as_tiles(s, sums[0], sums[1])) } else { sums[0] }
+}
+
+/// A sum as tiles make it, to which numbers below the normal ones are zeros.
+#[inline(always)]
+fn add_as_tiles<S: Bf16Dot>(s: S, a: S::F32, b: S::F32) -> S::F32 {
+    let flushed = |x: S::F32| {
+        let zero = s.mul(x, s.splat(0.0));
+        let size = s.max(x, s.sub(s.splat(0.0), x));
+        s.select(s.lt(size, s.splat(f32::MIN_POSITIVE)), zero, x)
+    };
+    flushed(s.add(flushed(a), flushed(b)))
 }
 
 /// Makes pairs of weights of a register's scores, in place: never more lines than there were.
