@@ -238,7 +238,12 @@ macro_rules! for_each_type {
 }
 pub(crate) use for_each_type;
 
-impl Matrix<'_> {
+impl<'a> Matrix<'a> {
+    /// Some rows and columns; `None` if there are not as many.
+    pub(crate) fn part(&self, rows: Range<usize>, cols: Range<usize>) -> Option<Self> {
+        for_each_type!(self, view => Some(view.rows_range(rows).ok()?.cols_range(cols).ok()?.into()))
+    }
+
     /// Number of rows.
     pub fn rows(&self) -> usize {
         for_each_type!(self, view => view.rows())

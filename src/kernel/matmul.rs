@@ -141,6 +141,27 @@ pub(crate) fn matmul(
     }
 }
 
+/// The product by plain weights, in f32, by one task.
+///
+/// # Safety
+/// No other task writes the output, which is as large as the sides say; `memory` is as long as [`memory_lens`] says.
+pub(crate) unsafe fn by_plain(level: Level, a: Matrix<'_>, b: Plain<'_>, c: Output, memory: [*mut f32; 2]) {
+    let size = Size { m: a.rows(), k: a.cols(), n: b.n() };
+    let ([rows, lines], panels) = (memory, Panels::new(level, size.n));
+    let task = Task::<MultiplyAdd<f32>> {
+        level,
+        size,
+        a: Lhs::new(a),
+        b: Source::Plain(b),
+        far: false,
+        c,
+        panels,
+        rows,
+        lines,
+    };
+    task.run(0..panels.count());
+}
+
 /// The product by packed weights. They carry it as a pointer, so that a program that packs none does not link it.
 pub(crate) type ByPacked = fn(Product<'_, '_, '_>, Matrix<'_>, Packed<'_>);
 

@@ -10,11 +10,11 @@
 
 use core::ops::Range;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, div_rem};
 use crate::kernel::map::{load, registers, store};
 use crate::kernel::{Shared, each};
 use crate::simd::math::{self, ExpNonpositive};
-use crate::simd::{Op, Simd};
+use crate::simd::{Level, Op, Simd};
 use crate::view::MatMut;
 
 /// Elements a task takes at least: fewer cost more to hand out than to do.
@@ -34,16 +34,25 @@ pub(crate) fn softmax(engine: &Engine<'_>, mut x: MatMut<'_>) {
     }
     let shared = Shared(x.as_mut_ptr());
     engine.split(rows, GRAIN.div_ceil(cols), |_, rows| {
-        engine.level().dispatch(Softmax { x: shared.get(), stride, cols, rows });
+        engine.level().dispatch(Softmax { x: shared.get(), stride, cols, rows, sums: core::ptr::null_mut() });
     });
 }
 
-/// Some rows of a softmax: what one task computes. `x` is valid over them, and no other task touches them.
+/// Softmax of rows of `cols` elements, one after the other, at most [`BLOCK`] each, by one task. `sums` are the maximum of each row and
+/// the sum of its exponentials relative to it.
+pub(crate) fn of_rows(level: Level, x: &mut [f32], cols: usize, sums: &mut [[f32; 2]]) {
+    let rows = 0..div_rem(x.len(), cols).0.min(sums.len());
+    level.dispatch(Softmax { x: x.as_mut_ptr(), stride: cols, cols, rows, sums: sums.as_mut_ptr() });
+}
+
+/// Some rows of a softmax: what one task computes. `x` is valid over them, and no other task touches them; `sums` is null or as long.
 struct Softmax {
     x: *mut f32,
     stride: usize,
     cols: usize,
     rows: Range<usize>,
+    /// Of rows of one block.
+    sums: *mut [f32; 2],
 }
 
 impl Op for Softmax {
@@ -84,6 +93,10 @@ impl Softmax {
             // SAFETY: slices in use at a time are of the rows i - 1, i and i + 1.
             let (row, next) = unsafe { (self.row(i), self.row(i + 1)) };
             let (sum, next_max) = exponentials(s, row, finite_or_zero(max), next);
+            if !self.sums.is_null() {
+                // SAFETY: there is one for each row.
+                unsafe { self.sums.add(i).write([max, sum]) };
+            }
             scale(s, previous, factor);
             (previous, factor, max) = (row, reciprocal(sum), next_max);
         }

@@ -1,7 +1,7 @@
 //! What is masked has no influence, whatever it is; what is visible has the influence that the definition gives it.
 
 use crate::common::attend::broadcast::{Broadcast, Layout};
-use crate::common::attend::draw::{Draw, draws, rows_or_many_keys};
+use crate::common::attend::draw::{Draw, draws, draws_of_few_keys, rows_or_many_keys};
 use crate::common::attend::form::{Form, Place, Rows, Span};
 use crate::common::attend::{Answer, Problem, Truths};
 use crate::common::data::{Rng, Values};
@@ -140,6 +140,16 @@ proptest! {
         draw in draws(40), (rows, size) in rows_or_many_keys(60, 200), pick: usize, bad in proptest::sample::select(BAD[..3].to_vec()),
     ) {
         let Some(mut problem) = moderate(draw, rows, size) else { return Ok(()) };
+        let key = pick % problem.n_k();
+        spoil(&mut problem.k, key, bad);
+        problem.check();
+    }
+
+    #[test]
+    fn a_key_of_few_that_is_no_number_gives_what_the_definition_says(
+        (draw, size) in draws_of_few_keys(), pick: usize, bad in proptest::sample::select(BAD[..3].to_vec()),
+    ) {
+        let Some(mut problem) = moderate(draw, Rows::One, size) else { return Ok(()) };
         let key = pick % problem.n_k();
         spoil(&mut problem.k, key, bad);
         problem.check();

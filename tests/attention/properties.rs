@@ -1,8 +1,8 @@
 //! Attention against the naive f64 one: every level, random shapes, the product of all options.
 
-use crate::common::attend::draw::{Draw, Hidden, Sight, draws, draws_in_turn, rows};
+use crate::common::attend::draw::{Draw, Hidden, Sight, draws, draws_in_turn, draws_of_few_keys, rows};
 use crate::common::attend::form::{Form, Rows};
-use crate::common::attend::{Truths, bound as attend_bound};
+use crate::common::attend::{Problem, Truths, bound as attend_bound};
 use crate::common::data::dimension;
 use crate::common::oracle::Mat;
 use crate::common::stored::Stored;
@@ -32,6 +32,11 @@ proptest! {
     fn blocks_of_queries_in_turn_are_within_the_bound((draw, size) in draws_in_turn()) {
         draw.problem(Rows::One, size).check();
     }
+
+    #[test]
+    fn many_dimensions_of_few_keys_are_within_the_bound((draw, size) in draws_of_few_keys()) {
+        draw.problem(Rows::One, size).check();
+    }
 }
 
 /// Nine blocks of queries where they are widest: one more than tiles have at a time. Not all of them see the same keys.
@@ -43,6 +48,25 @@ fn nine_blocks_of_queries_are_within_the_bound() {
     }
 }
 
+fn assert_bits_of_the_widened(problem: &Problem) {
+    let widened = problem.widened();
+    every_level(|engine| {
+        if problem.arithmetic(engine) == attend_bound::Arithmetic::Widened {
+            let [narrow, wide] = [problem, &widened].map(|problem| problem.run(engine).bits());
+            assert_eq!(narrow, wide, "{} {problem:?}", engine.level());
+        }
+    });
+}
+
+proptest! {
+    #![proptest_config(cases(50))]
+
+    #[test]
+    fn narrow_types_of_few_keys_have_the_bits_of_the_widened((draw, size) in draws_of_few_keys()) {
+        assert_bits_of_the_widened(&draw.problem(Rows::One, size));
+    }
+}
+
 proptest! {
     #![proptest_config(cases(200))]
 
@@ -50,14 +74,7 @@ proptest! {
     /// multiplied in pairs, they are not.
     #[test]
     fn narrow_types_have_the_bits_of_the_widened(draw in draws(70), (rows, size) in rows(60, 200)) {
-        let problem = draw.problem(rows, size);
-        let widened = problem.widened();
-        every_level(|engine| {
-            if problem.arithmetic(engine) == attend_bound::Arithmetic::Widened {
-                let [narrow, wide] = [&problem, &widened].map(|problem| problem.run(engine).bits());
-                assert_eq!(narrow, wide, "{} {problem:?}", engine.level());
-            }
-        });
+        assert_bits_of_the_widened(&draw.problem(rows, size));
     }
 
     /// A query by itself may be computed in another way than in a block, but not to another result.

@@ -1,7 +1,7 @@
 //! What the bits of attention do not depend on: the number of threads, how a batch is split, the state of the scratch.
 
 use crate::common::attend::Problem;
-use crate::common::attend::draw::{Draw, Sight, draws, draws_in_turn, rows};
+use crate::common::attend::draw::{Draw, Sight, draws, draws_in_turn, draws_of_few_keys, rows};
 use crate::common::attend::form::{Form, Rows, Span};
 use crate::common::data::dimension;
 use crate::common::memory::Bytes;
@@ -59,6 +59,11 @@ proptest! {
         assert_same_with_every_pool(&draw.problem(Rows::One, size));
     }
 
+    #[test]
+    fn threads_do_not_change_a_bit_of_few_keys((draw, size) in draws_of_few_keys()) {
+        assert_same_with_every_pool(&draw.problem(Rows::One, size));
+    }
+
     /// Keys may be split among threads when there are few queries; where, must not depend on how many threads there are.
     #[test]
     fn threads_do_not_change_a_bit_of_few_queries_over_many_keys(draw in draws(130), n_q in 1_usize..4, n_k in 500_usize..5000) {
@@ -89,7 +94,7 @@ proptest! {
     }
 
     /// A long prompt may be computed in pieces: the numbers are the same, but for the sign of a zero. (Of fewer than 9 queries,
-    /// a piece may be computed in another way.)
+    /// a piece may be computed in another way; with heads of 128 dimensions or more also of fewer than 33.)
     #[test]
     fn a_run_of_queries_has_the_numbers_it_has_among_all(draw in draws(70), n_q in 9_usize..100, n_k in dimension(300), picks: [usize; 2]) {
         let mut draw = draw;

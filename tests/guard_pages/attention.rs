@@ -79,6 +79,15 @@ fn attention_stays_inside_at_every_dimension_of_values() {
     });
 }
 
+/// As the plain algorithm takes them: of more queries than one block of it has, and of none that is few.
+#[test]
+fn attention_stays_inside_of_many_dimensions_and_few_keys() {
+    at_every_length(SOME, |engine, edge, more| {
+        let sizes = Sizes { queries: 130, keys: 15 + more, dim: 128 + more, value_dim: 131 };
+        [[Dtype::F32; 3], [Dtype::F16; 3]].map(|types| attend(engine, edge, types, sizes, HEADS)).concat()
+    });
+}
+
 #[test]
 fn attention_stays_inside_at_every_number_of_keys() {
     at_every_length(SOME, |engine, edge, keys| {

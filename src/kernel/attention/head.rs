@@ -6,7 +6,6 @@ use half::{bf16, f16};
 
 use super::logits::Options;
 use super::place::Limits;
-use super::queries::Queries;
 use crate::engine::div_rem;
 use crate::kernel::Strided;
 use crate::kernel::ahead::Soon;
@@ -284,7 +283,20 @@ pub(crate) struct Results {
 pub(crate) struct Lse {
     pub to: *mut f32,
     pub stride: usize,
-    pub write: unsafe fn(&Queries<'_>, &Lse),
+    /// A maximum, in powers of two, and the sum of exponentials relative to it.
+    pub of: fn(f32, f32) -> f32,
+}
+
+impl Lse {
+    /// Writes that of a query and a head.
+    ///
+    /// # Safety
+    /// They exist, and are this task's.
+    #[inline(always)]
+    pub unsafe fn put(&self, query: usize, head: usize, [max, sum]: [f32; 2]) {
+        // SAFETY: the same contract.
+        unsafe { self.to.add(query * self.stride + head).write((self.of)(max, sum)) }
+    }
 }
 
 impl<'a> Problem<'a> {
@@ -310,6 +322,15 @@ impl<'a> Problem<'a> {
             limits: span.limits,
             ring: self.kv.ring,
         }
+    }
+
+    /// The keys and values of one head of one sequence, if they lie one after the other.
+    pub fn keys_and_values(&self, span: &Span, kv: usize) -> Option<(Matrix<'a>, Matrix<'a>)> {
+        let Heads { d, dv, .. } = *self.heads;
+        let (first, column) = self.kv.head_rows.map_or((0, kv), |rows| (kv * rows, 0));
+        let (first, n_k) = (span.keys.start + first + self.kv.ring.row(0), span.keys.len());
+        let part = |of: Matrix<'a>, d: usize| of.part(first..first + n_k, column * d..(column + 1) * d);
+        (self.kv.ring.end(0, n_k) == n_k).then_some((part(self.kv.k, d)?, part(self.kv.v, dv)?))
     }
 
     /// Whether the views are as large as the sizes say.

@@ -3,7 +3,7 @@
 use super::partial::Partial;
 use super::queries::{Buffers, STATE, Way};
 use super::rows::rows_len;
-use super::{PARTS, lanes, pairs};
+use super::{PARTS, lanes, pairs, plain};
 use crate::scratch::{self, some};
 use crate::simd::Level;
 
@@ -162,6 +162,17 @@ impl Memory {
         }
         let own = task * self.apart + i;
         Buffers { queries: part(0, own), scores, output: part(2, own), state: part(3, own), fetched }
+    }
+
+    /// The same memory of a task for the plain algorithm; `None` if one of its buffers is longer than that in whose place it is.
+    pub fn plain(&self, task: usize, lens: [usize; plain::BUFFERS]) -> Option<[*mut f32; plain::BUFFERS]> {
+        let part = |buffer: usize, count: usize, len: usize| {
+            let all = self.lens[buffer] * count;
+            (len <= all).then_some(self.all[buffer].wrapping_add(task * all))
+        };
+        let [scores, widened, panels, sums] = lens;
+        let (widened, panels) = (part(FETCHED, 1, widened)?, part(2, self.apart, panels)?);
+        Some([part(0, self.apart, scores)?, widened, panels, part(3, self.apart, sums)?])
     }
 
     pub fn partial(&self, i: usize) -> Partial {

@@ -11,6 +11,7 @@ mod online;
 mod pairs;
 mod partial;
 pub(crate) mod place;
+mod plain;
 pub(crate) mod queries;
 mod rows;
 mod weigh;
@@ -106,8 +107,20 @@ impl<'a> Work<'a> {
         span.queries.len() * self.problem.heads.group()
     }
 
-    /// Blocks of such pairs.
+    /// The memory of a task for the plain algorithm, if that is faster and has room.
+    fn plain(&self, task: usize, span: &Span) -> Option<[*mut f32; plain::BUFFERS]> {
+        // Asked for the level first, so that programs for small ones alone do not link it.
+        if self.level.is_small() || self.in_pairs() || !plain::is_faster(self.problem, span) {
+            return None;
+        }
+        self.memory.plain(task, plain::lens(self.level, self.problem.heads, span)?)
+    }
+
+    /// Blocks of such pairs, or of queries where the algorithm is the plain one.
     fn blocks(&self, span: &Span) -> usize {
+        if self.plain(0, span).is_some() {
+            return plain::blocks(span);
+        }
         div_ceil(self.pairs(span), self.level.tile().1)
     }
 
@@ -144,7 +157,7 @@ impl<'a> Work<'a> {
     /// How many blocks, of the `left` from `item` on, take the keys in turn: all of the same head.
     fn abreast(&self, span: &Span, item: usize, left: usize) -> usize {
         // Asked for the level, so that programs for small ones alone do not link what takes several.
-        if self.level.is_small() {
+        if self.level.is_small() || self.plain(0, span).is_some() {
             return 1;
         }
         let most = self.memory.abreast(self.widens());
@@ -201,6 +214,14 @@ impl<'a> Work<'a> {
 
     /// `count` blocks of a head, from `item` on.
     fn run(&self, task: usize, span: &Span, item: usize, count: usize) {
+        if let Some(memory) = self.plain(task, span) {
+            let (kv, block) = div_rem(item, plain::blocks(span));
+            let queries = part_of(span.queries.len(), block, plain::blocks(span));
+            // SAFETY: the queries are this task's; the memory is as long as that needs.
+            let run = unsafe { plain::run(self.level, self.problem, (span, kv, queries), &self.results, memory) };
+            debug_assert!(run.is_some(), "the views are as large as the sizes say");
+            return;
+        }
         let way = self.way(span, count);
         let asks =
             matches!(way, Way::Lanes | Way::Taken) && !self.level.is_small() && self.is_far(span) && self.are_apart();

@@ -100,6 +100,17 @@ pub fn draws_in_turn() -> impl Strategy<Value = (Draw, [usize; 2])> {
     })
 }
 
+/// Queries, keys and dimensions about as many as the plain algorithm is for, most without options.
+pub fn draws_of_few_keys() -> impl Strategy<Value = (Draw, [usize; 2])> {
+    let size = (20_usize..300, 10_usize..140);
+    (draws(70), 0_usize..8, size).prop_map(|(draw, options, (n_q, n_k))| {
+        let (head_dim, value_dim) = (120 + draw.head_dim, 120 + draw.value_dim);
+        let draw = Draw { head_dim, value_dim, kv_heads: draw.kv_heads.min(2), group: draw.group.min(2), ..draw };
+        let plain = Draw { sight: Sight::default(), terms: Terms::default(), ..draw.clone() };
+        (if options == 0 { draw } else { plain }, [n_q, n_k])
+    })
+}
+
 fn sights() -> impl Strategy<Value = Sight> {
     let limit = || prop_oneof![4 => dimension(150).boxed(), 1 => Just(usize::MAX).boxed()];
     let hidden = prop_oneof![(2_usize..9).prop_map(Hidden::Some), Just(Hidden::Blocks)];
