@@ -31,6 +31,7 @@ use self::rows::{Rows, most_pairs};
 use crate::element::Dtype;
 use crate::engine::{Engine, div_ceil, div_rem, part_of};
 use crate::kernel::ahead::Soon;
+use crate::kernel::tile::FEW_TILES;
 use crate::kernel::{Shared, tiles};
 use crate::simd::{Bf16Dot, DotOp, Level, Op, Simd};
 use crate::view::for_each_type;
@@ -109,8 +110,8 @@ impl<'a> Work<'a> {
 
     /// The memory of a task for the plain algorithm, if that is faster and has room.
     fn plain(&self, task: usize, span: &Span) -> Option<[*mut f32; plain::BUFFERS]> {
-        // Asked for the level first, so that programs for small ones alone do not link it.
-        if self.level.is_small() || self.in_pairs() || !plain::is_faster(self.problem, span) {
+        // Asked for the level first, so that programs for small ones alone do not link it; nor is it there where code is to be small.
+        if FEW_TILES || self.level.is_small() || self.in_pairs() || !plain::is_faster(self.problem, span) {
             return None;
         }
         self.memory.plain(task, plain::lens(self.level, self.problem.heads, span)?)
