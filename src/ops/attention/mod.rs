@@ -59,6 +59,9 @@ impl Engine<'_> {
     /// If all three are bf16, the levels `amxbf16`, `avx512bf16` and `neonbf16` multiply them by the CPU's products of bf16, unless there
     /// are few queries: weights are rounded to bf16 before they multiply the values, and subnormal numbers count as 0.
     ///
+    /// A result does not depend on the pool, nor on other sequences. Few queries, or few keys to each, are computed in ways of their own: a
+    /// query may have other last bits among more queries.
+    ///
     /// # Errors
     /// [`Error::Shape`] names the argument that does not fit, [`Error::Value`] an option out of its domain,
     /// [`Error::Scratch`] too little scratch.

@@ -102,10 +102,12 @@ pub fn draws_in_turn() -> impl Strategy<Value = (Draw, [usize; 2])> {
 
 /// Queries, keys and dimensions about as many as the plain algorithm is for, most without options.
 pub fn draws_of_few_keys() -> impl Strategy<Value = (Draw, [usize; 2])> {
-    let size = (20_usize..300, 10_usize..140);
+    let size = (20_usize..200, 10_usize..140);
     (draws(70), 0_usize..8, size).prop_map(|(draw, options, (n_q, n_k))| {
         let (head_dim, value_dim) = (120 + draw.head_dim, 120 + draw.value_dim);
-        let draw = Draw { head_dim, value_dim, kv_heads: draw.kv_heads.min(2), group: draw.group.min(2), ..draw };
+        // Few heads, as above.
+        let [kv_heads, group] = if draw.kv_heads == 1 { [1, draw.group.min(2)] } else { [2, 1] };
+        let draw = Draw { head_dim, value_dim, kv_heads, group, ..draw };
         let plain = Draw { sight: Sight::default(), terms: Terms::default(), ..draw.clone() };
         (if options == 0 { draw } else { plain }, [n_q, n_k])
     })
