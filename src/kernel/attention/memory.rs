@@ -23,7 +23,7 @@ const KEYS_OF_TILES: usize = 2;
 /// Columns of a tile up to which all of them have memory of their own, with a block of keys and values; at wider levels from so many
 /// dimensions on. Heads of fewer are to do with 64 KiB: a second block stands where keys and values are widened, or behind values in
 /// pairs, so only those that are not widened are taken in turn.
-const NARROW: usize = 16;
+pub(super) const NARROW: usize = 16;
 const DIMS_APART: usize = 65;
 
 /// The blocks of queries that have memory of their own.

@@ -111,7 +111,7 @@ impl<'a> Work<'a> {
     /// The memory of a task for the plain algorithm, if that is faster and has room.
     fn plain(&self, task: usize, span: &Span) -> Option<[*mut f32; plain::BUFFERS]> {
         // Asked for the level first, so that programs for small ones alone do not link it; nor is it there where code is to be small.
-        if FEW_TILES || self.level.is_small() || self.in_pairs() || !plain::is_faster(self.problem, span) {
+        if FEW_TILES || self.level.is_small() || self.in_pairs() || !plain::is_faster(self.level, self.problem, span) {
             return None;
         }
         self.memory.plain(task, plain::lens(self.level, self.problem.heads, span)?)

@@ -2,9 +2,10 @@
 //! the rows they are, and come and go between multiply-adds. To turn them for lanes takes longer than it saves where each query meets few
 //! keys of many dimensions.
 
-use core::ops::{Range, RangeInclusive};
+use core::ops::Range;
 
 use super::head::{Heads, Problem, Results, Span};
+use super::memory::NARROW;
 use crate::element::Dtype;
 use crate::kernel::map::Scale;
 use crate::kernel::matmul::{Size, Types, by_plain, memory_lens};
@@ -18,8 +19,11 @@ use crate::view::{MatRef, Matrix};
 /// Where it is faster: of more queries, which pay for the work on a key, of so many keys, and of at least so many dimensions. The same in
 /// every type: the bits of narrow ones are those of the same numbers in f32.
 const FEW_QUERIES: usize = 32;
-const KEYS: RangeInclusive<usize> = 16..=128;
+const FEWEST_KEYS: usize = 16;
+const KEYS: usize = 128;
 const DIMS: usize = 128;
+/// The same where blocks of queries are narrow: as many keys as there are dimensions, up to these.
+const KEYS_IF_NARROW: usize = 256;
 /// Queries to a block, at most: keys and values are packed anew for each.
 const QUERIES: usize = 128;
 
@@ -27,10 +31,12 @@ const QUERIES: usize = 128;
 pub(super) const BUFFERS: usize = 4;
 
 /// Whether a sequence is computed so. How a query is does not depend on threads, or on other sequences.
-pub(super) fn is_faster(problem: &Problem<'_>, span: &Span) -> bool {
+pub(super) fn is_faster(level: Level, problem: &Problem<'_>, span: &Span) -> bool {
     let Problem { heads, terms, .. } = problem;
-    KEYS.contains(&span.keys.len())
-        && heads.d.min(heads.dv) >= DIMS
+    let dims = heads.d.min(heads.dv);
+    let most_keys = if level.tile().1 > NARROW { KEYS } else { dims.min(KEYS_IF_NARROW) };
+    dims >= DIMS
+        && (FEWEST_KEYS..=most_keys).contains(&span.keys.len())
         && span.queries.len() > FEW_QUERIES
         && terms.options.is_none()
         && terms.sinks.is_none()

@@ -102,7 +102,7 @@ pub fn draws_in_turn() -> impl Strategy<Value = (Draw, [usize; 2])> {
 
 /// Queries, keys and dimensions about as many as the plain algorithm is for, most without options.
 pub fn draws_of_few_keys() -> impl Strategy<Value = (Draw, [usize; 2])> {
-    let size = (20_usize..200, 10_usize..140);
+    let size = (20_usize..150, 10_usize..270);
     (draws(70), 0_usize..8, size).prop_map(|(draw, options, (n_q, n_k))| {
         let (head_dim, value_dim) = (120 + draw.head_dim, 120 + draw.value_dim);
         // Few heads, as above.
