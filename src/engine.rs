@@ -100,8 +100,13 @@ pub struct Engine<'p> {
 impl Engine<'static> {
     /// The current level ([`Level::current`]) and one thread.
     pub fn new() -> Self {
+        Self::of_task(Level::current())
+    }
+
+    /// That level and one thread: for what a task does by itself.
+    pub(crate) fn of_task(level: Level) -> Self {
         Self {
-            level: Level::current(),
+            level,
             pool: &Serial,
             #[cfg(feature = "profile")]
             trace: crate::profile::Trace::default(),

@@ -20,7 +20,7 @@ use core::ops::Range;
 use half::{bf16, f16};
 
 use crate::element::Dtype;
-use crate::engine::Engine;
+use crate::engine::{Engine, div_rem};
 use crate::kernel::ahead::{Ahead, FAR};
 use crate::kernel::block::{Block, Blocking, Finish, Kind, Part, abreast};
 use crate::kernel::map::Widen;
@@ -141,25 +141,15 @@ pub(crate) fn matmul(
     }
 }
 
-/// The product by plain weights, in f32, by one task.
+/// The product by plain weights in f32, whatever the types.
 ///
 /// # Safety
-/// No other task writes the output, which is as large as the sides say; `memory` is as long as [`memory_lens`] says.
-pub(crate) unsafe fn by_plain(level: Level, a: Matrix<'_>, b: Plain<'_>, c: Output, memory: [*mut f32; 2]) {
+/// No other task writes the output, which is as large as the sides say. Each of `memory` is as long as [`memory_lens`] says, times the
+/// threads.
+pub(crate) unsafe fn by_plain(engine: &Engine<'_>, a: Matrix<'_>, b: Plain<'_>, c: Output, memory: [&mut [f32]; 2]) {
     let size = Size { m: a.rows(), k: a.cols(), n: b.n() };
-    let ([rows, lines], panels) = (memory, Panels::new(level, size.n));
-    let task = Task::<MultiplyAdd<f32>> {
-        level,
-        size,
-        a: Lhs::new(a),
-        b: Source::Plain(b),
-        far: false,
-        c,
-        panels,
-        rows,
-        lines,
-    };
-    task.run(0..panels.count());
+    let lens = memory.each_ref().map(|part| div_rem(part.len(), engine.threads()).0);
+    Product { engine, size, c, memory, lens }.run::<MultiplyAdd<f32>>(Lhs::new(a), Source::Plain(b));
 }
 
 /// The product by packed weights. They carry it as a pointer, so that a program that packs none does not link it.

@@ -38,9 +38,10 @@ pub(crate) fn softmax(engine: &Engine<'_>, mut x: MatMut<'_>) {
     });
 }
 
-/// Softmax of rows of `cols` elements, one after the other, at most [`BLOCK`] each, by one task. `sums` are the maximum of each row and
+/// Softmax of rows of `cols` elements, one after the other, at most [`BLOCK`] each, on this thread. `sums` are the maximum of each row and
 /// the sum of its exponentials relative to it.
 pub(crate) fn of_rows(level: Level, x: &mut [f32], cols: usize, sums: &mut [[f32; 2]]) {
+    debug_assert!(cols <= BLOCK, "long rows have no one maximum");
     let rows = 0..div_rem(x.len(), cols).0.min(sums.len());
     level.dispatch(Softmax { x: x.as_mut_ptr(), stride: cols, cols, rows, sums: sums.as_mut_ptr() });
 }

@@ -69,6 +69,18 @@ proptest! {
     }
 }
 
+/// Queries that meet few tokens of many dimensions, which lie one after the other or go on at the start of the memory.
+#[test]
+fn few_tokens_of_many_dimensions_are_those_that_the_cache_holds() {
+    for (capacity, is_ring) in [(70, false), (50, true), (90, true)] {
+        let steps = vec![Step::Append(40), Step::Attend, Step::Append(30), Step::Attend];
+        let draw = Draw { group: 2, value_dim: 130, ..Draw::plain(2, 128, 3) };
+        let life = Life { draw, queries: 40, capacity, is_ring, steps };
+        life.check::<f32>();
+        life.check::<f16>();
+    }
+}
+
 /// Keys that go on at the start of the memory, in parts for threads: the same bits for any number of these.
 #[test]
 fn threads_do_not_change_a_bit_of_a_ring() {

@@ -48,6 +48,17 @@ fn nine_blocks_of_queries_are_within_the_bound() {
     }
 }
 
+/// As few queries as the plain algorithm is for, whole blocks of them, and one more.
+#[test]
+fn every_number_of_queries_of_few_keys_is_within_the_bound() {
+    for (i, n_q) in [32, 33, 128, 129, 300].into_iter().enumerate() {
+        for types in [[Dtype::F32; 3], [Dtype::F16, Dtype::F32, Dtype::Bf16]] {
+            let draw = Draw { types, value_dim: 129, group: 1 + i % 2, ..Draw::plain(2, 128, 3) };
+            draw.problem(Rows::One, [n_q, [16, 128, 77][i % 3]]).check();
+        }
+    }
+}
+
 fn assert_bits_of_the_widened(problem: &Problem) {
     let widened = problem.widened();
     every_level(|engine| {

@@ -40,6 +40,22 @@ fn alone(all: &Problem, span: &Span, padding: Option<usize>) -> Problem {
     alone
 }
 
+fn assert_same_alone_and_padded(all: &Problem, padding: usize) {
+    every_level(|engine| {
+        let together = all.run(engine);
+        for span in all.form.spans(all.n_q(), all.n_k()) {
+            let rows = span.queries.clone().map(|i| together.row_bits(i));
+            let bits: [Vec<u32>; 2] = rows.fold([(); 2].map(|()| Vec::new()), |[out, lse], [more, sums]| {
+                [[out, more].concat(), [lse, sums].concat()]
+            });
+            for padding in [None, Some(padding)] {
+                let alone = alone(all, &span, padding);
+                assert_eq!(alone.run(engine).bits(), bits, "{} {padding:?} {span:?} {all:?}", engine.level());
+            }
+        }
+    });
+}
+
 /// The bits of a number, those of 0 for -0.
 fn without_sign_of_zero(bits: u32) -> u32 {
     if bits == 1 << 31 { 0 } else { bits }
@@ -77,20 +93,7 @@ proptest! {
     /// A sequence has the same bits alone, among others, and padded.
     #[test]
     fn a_sequence_alone_has_the_bits_it_has_among_others(draw in draws(70), (rows, size) in rows(60, 200), padding in 0_usize..20) {
-        let all = draw.problem(rows, size);
-        every_level(|engine| {
-            let together = all.run(engine);
-            for span in all.form.spans(all.n_q(), all.n_k()) {
-                let rows = span.queries.clone().map(|i| together.row_bits(i));
-                let bits: [Vec<u32>; 2] = rows.fold([(); 2].map(|()| Vec::new()), |[out, lse], [more, sums]| {
-                    [[out, more].concat(), [lse, sums].concat()]
-                });
-                for padding in [None, Some(padding)] {
-                    let alone = alone(&all, &span, padding);
-                    assert_eq!(alone.run(engine).bits(), bits, "{} {padding:?} {span:?} {all:?}", engine.level());
-                }
-            }
-        });
+        assert_same_alone_and_padded(&draw.problem(rows, size), padding);
     }
 
     /// A long prompt may be computed in pieces: the numbers are the same, but for the sign of a zero. (Of fewer than 9 queries,
@@ -193,6 +196,18 @@ fn threads_do_not_change_a_bit_of_more_queries_beside_few() {
             let draw = Draw { types: [dtype; 3], ..Draw::plain(1, 16, 5) };
             assert_same_with_every_pool(&draw.problem(rows, [1 + n_q, 5000]));
         }
+    }
+}
+
+/// Sequences of few queries, of few keys to many of them, in one block and in more, and of many keys: each is computed in its own way.
+#[test]
+fn sequences_of_every_way_side_by_side_have_the_bits_of_each_alone() {
+    for (dtype, group) in [(Dtype::F32, 1), (Dtype::F16, 2)] {
+        let rows = Rows::Offsets { queries: vec![0, 40, 43, 172, 212, 245], keys: vec![0, 40, 90, 218, 518, 535] };
+        let draw = Draw { types: [dtype; 3], group, ..Draw::plain(2, 128, 7) };
+        let all = draw.problem(rows, [245, 535]);
+        assert_same_alone_and_padded(&all, 3);
+        assert_same_with_every_pool(&all);
     }
 }
 

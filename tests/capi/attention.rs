@@ -13,9 +13,10 @@ use crate::common::memory::{AsMatrix, Bytes, Strided};
 
 const HEADS: usize = 4;
 const KV_HEADS: usize = 2;
-const D: usize = 8;
-const DV: usize = 12;
-const ROWS: usize = 12;
+/// So many that few keys to each query have a way of their own.
+const D: usize = 128;
+const DV: usize = 132;
+const ROWS: usize = 36;
 
 fn random<E: Element>(rows: usize, cols: usize, seed: u64) -> Strided<E> {
     let mut rng = Rng::new(seed);

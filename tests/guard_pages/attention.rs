@@ -79,7 +79,7 @@ fn attention_stays_inside_at_every_dimension_of_values() {
     });
 }
 
-/// As the plain algorithm takes them: of more queries than one block of it has, and of none that is few.
+/// As the plain algorithm takes them: of more queries than one block of it has, by few keys.
 #[test]
 fn attention_stays_inside_of_many_dimensions_and_few_keys() {
     at_every_length(SOME, |engine, edge, more| {

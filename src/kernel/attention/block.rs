@@ -322,7 +322,7 @@ impl<'a, S: Simd> Block<'a, S> {
             }
             P::finish(self, &inverse);
             if let Some(lse) = &self.head.lse {
-                self.queries.write_lse(lse);
+                (lse.write)(&self.queries, lse);
             }
         }
     }

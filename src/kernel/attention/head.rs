@@ -6,6 +6,7 @@ use half::{bf16, f16};
 
 use super::logits::Options;
 use super::place::Limits;
+use super::queries::Queries;
 use crate::engine::div_rem;
 use crate::kernel::Strided;
 use crate::kernel::ahead::Soon;
@@ -283,20 +284,7 @@ pub(crate) struct Results {
 pub(crate) struct Lse {
     pub to: *mut f32,
     pub stride: usize,
-    /// A maximum, in powers of two, and the sum of exponentials relative to it.
-    pub of: fn(f32, f32) -> f32,
-}
-
-impl Lse {
-    /// Writes that of a query and a head.
-    ///
-    /// # Safety
-    /// They exist, and are this task's.
-    #[inline(always)]
-    pub unsafe fn put(&self, query: usize, head: usize, [max, sum]: [f32; 2]) {
-        // SAFETY: the same contract.
-        unsafe { self.to.add(query * self.stride + head).write((self.of)(max, sum)) }
-    }
+    pub write: unsafe fn(&Queries<'_>, &Lse),
 }
 
 impl<'a> Problem<'a> {

@@ -1,5 +1,7 @@
 //! The memory of attention: how much it takes, and which part of it is whose.
 
+use core::ptr::slice_from_raw_parts_mut;
+
 use super::partial::Partial;
 use super::queries::{Buffers, STATE, Way};
 use super::rows::rows_len;
@@ -165,10 +167,10 @@ impl Memory {
     }
 
     /// The same memory of a task for the plain algorithm; `None` if one of its buffers is longer than that in whose place it is.
-    pub fn plain(&self, task: usize, lens: [usize; plain::BUFFERS]) -> Option<[*mut f32; plain::BUFFERS]> {
+    pub fn plain(&self, task: usize, lens: [usize; plain::BUFFERS]) -> Option<[*mut [f32]; plain::BUFFERS]> {
         let part = |buffer: usize, count: usize, len: usize| {
             let all = self.lens[buffer] * count;
-            (len <= all).then_some(self.all[buffer].wrapping_add(task * all))
+            (len <= all).then_some(slice_from_raw_parts_mut(self.all[buffer].wrapping_add(task * all), len))
         };
         let [scores, widened, panels, sums] = lens;
         let (widened, panels) = (part(FETCHED, 1, widened)?, part(2, self.apart, panels)?);

@@ -109,7 +109,7 @@ impl<'a> Work<'a> {
     }
 
     /// The memory of a task for the plain algorithm, if that is faster and has room.
-    fn plain(&self, task: usize, span: &Span) -> Option<[*mut f32; plain::BUFFERS]> {
+    fn plain(&self, task: usize, span: &Span) -> Option<[*mut [f32]; plain::BUFFERS]> {
         // Asked for the level first, so that programs for small ones alone do not link it; nor is it there where code is to be small.
         if FEW_TILES || self.level.is_small() || self.in_pairs() || !plain::is_faster(self.level, self.problem, span) {
             return None;
@@ -120,7 +120,7 @@ impl<'a> Work<'a> {
     /// Blocks of such pairs, or of queries where the algorithm is the plain one.
     fn blocks(&self, span: &Span) -> usize {
         if self.plain(0, span).is_some() {
-            return plain::blocks(span);
+            return plain::blocks(self.problem.heads, span);
         }
         div_ceil(self.pairs(span), self.level.tile().1)
     }
@@ -216,10 +216,8 @@ impl<'a> Work<'a> {
     /// `count` blocks of a head, from `item` on.
     fn run(&self, task: usize, span: &Span, item: usize, count: usize) {
         if let Some(memory) = self.plain(task, span) {
-            let (kv, block) = div_rem(item, plain::blocks(span));
-            let queries = part_of(span.queries.len(), block, plain::blocks(span));
-            // SAFETY: the queries are this task's; the memory is as long as that needs.
-            let run = unsafe { plain::run(self.level, self.problem, (span, kv, queries), &self.results, memory) };
+            // SAFETY: the block is this task's; the memory is as long as it needs.
+            let run = unsafe { plain::run(self.level, self.problem, (span, item), &self.results, memory) };
             debug_assert!(run.is_some(), "the views are as large as the sizes say");
             return;
         }

@@ -118,21 +118,6 @@ impl<'a> Queries<'a> {
         self.begins == Some(segment.keys.start)
     }
 
-    /// Writes the logarithm of every query's sum.
-    ///
-    /// # Safety
-    /// The state has the maxima and the sums; the rows of `lse` are this task's.
-    pub unsafe fn write_lse(&self, lse: &Lse) {
-        for lane in 0..self.pairs.len() {
-            let (query, head) = self.pair(lane);
-            // SAFETY: the same contract.
-            unsafe {
-                let state = |line: usize| *self.buffers.state.add(line * self.width + lane);
-                lse.put(query, head, [state(MAX), state(SUM)]);
-            }
-        }
-    }
-
     /// The factor of the queries that makes logits powers of two.
     #[inline(always)]
     pub fn factor(&self) -> f32 {
@@ -154,13 +139,27 @@ pub(crate) fn rows_of(pairs: &Range<usize>, group: usize) -> Range<usize> {
     div_rem(pairs.start, group).0..div_rem(pairs.end.saturating_sub(1), group).0 + 1
 }
 
-/// `ln(sum) + max`, the maximum in powers of two; -inf for a query that saw nothing.
-pub(crate) fn logarithm(max: f32, sum: f32) -> f32 {
-    if sum.is_nan() {
-        sum
-    } else if sum == 0.0 {
-        f32::NEG_INFINITY
-    } else {
-        max.max(f32::MIN) * core::f32::consts::LN_2 + libm::logf(sum)
+/// Writes the logarithm of every query's sum.
+///
+/// # Safety
+/// The state has the maxima and the sums; the rows of `lse` are this task's.
+pub(crate) unsafe fn write_lse(queries: &Queries<'_>, lse: &Lse) {
+    for lane in 0..queries.pairs.len() {
+        let (query, head) = queries.pair(lane);
+        // SAFETY: the state has these lines; the rows are this task's.
+        unsafe {
+            let state = |line: usize| *queries.buffers.state.add(line * queries.width + lane);
+            let max = state(MAX).max(f32::MIN) * core::f32::consts::LN_2;
+            lse.to.add(query * lse.stride + head).write(logarithm(max, state(SUM)));
+        }
+    }
+}
+
+/// `ln(sum) + max`, or -inf for a query that saw nothing.
+pub(super) fn logarithm(max: f32, sum: f32) -> f32 {
+    match sum {
+        0.0 => f32::NEG_INFINITY,
+        sum if sum.is_nan() => sum,
+        sum => max + libm::logf(sum),
     }
 }

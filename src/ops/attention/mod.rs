@@ -21,7 +21,7 @@ use crate::element::{Dtype, Element};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::kernel::attention::head::{Lse, Problem, Results, Ring, Span, Stored};
-use crate::kernel::attention::queries::logarithm;
+use crate::kernel::attention::queries::write_lse;
 use crate::kernel::attention::{self as kernel, BUFFERS, buffer_lens, default_keys};
 use crate::ops::same;
 use crate::profile::{Work, product};
@@ -168,7 +168,7 @@ impl Engine<'_> {
         self.attention_lens(attention)?;
         attention.check(&q, &kv, [out.rows(), out.cols()])?;
         attention.check_lse(q.rows(), [lse.rows(), lse.cols()])?;
-        let lse = Lse { stride: lse.stride(), to: lse.as_mut_ptr(), of: logarithm };
+        let lse = Lse { stride: lse.stride(), to: lse.as_mut_ptr(), write: write_lse };
         self.attend(attention, q, kv, out, Some(lse), scratch)
     }
 

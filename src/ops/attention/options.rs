@@ -16,8 +16,8 @@ const MAX_KEYS: usize = 1024;
 ///
 /// A query that sees no key gives zeros, and -inf for the logarithm of its sum. Keys and values that are masked for a query
 /// have no influence on it, whatever they are. A logit of -inf counts as masked; a NaN or +inf in a logit that a query sees
-/// makes its whole row NaN. Logits are computed in powers of two, so that a product of more than `f32::MAX * ln(2)`, 2.3e38, counts as
-/// infinite; finite biases and sinks beyond that count as that much. Accumulation is in f32, whatever the storage types.
+/// makes its whole row NaN. Logits are computed in powers of two, so that a product of more than `f32::MAX * ln(2)`, 2.3e38, with
+/// the scale or without it, may count as infinite; finite biases and sinks beyond that count as that much. Accumulation is in f32, whatever the storage types.
 ///
 /// The place of a query among the keys, which causality, windows and ALiBi go by, is counted from the end, unless
 /// [`query_offset`](Self::query_offset) says otherwise: the last query stands at the last key.
@@ -98,7 +98,8 @@ impl<'a> Attention<'a> {
     /// How many keys before its own place a query sees, and how many behind it; `None` for all of them.
     #[must_use]
     pub fn window(self, left: Option<usize>, right: Option<usize>) -> Self {
-        Self { window: [left, right], terms: Terms { options: OPTIONS, ..self.terms }, ..self }
+        let options = if left.is_some() || right.is_some() { OPTIONS } else { self.terms.options };
+        Self { window: [left, right], terms: Terms { options, ..self.terms }, ..self }
     }
 
     /// The place of the first query of every sequence among the sequence's keys.
@@ -147,7 +148,7 @@ impl<'a> Attention<'a> {
         Self { terms: Terms { sinks: Some(logits), ..self.terms }, ..self }
     }
 
-    /// Keys worked on at a time, at most 1024: fewer need less scratch and rescale more often. Unless given, 64, or 16 where
+    /// Keys worked on at a time, at most 1024, where keys are many: fewer need less scratch and rescale more often. Unless given, 64, or 16 where
     /// registers are few. The level `amxbf16` works on twice as many where all operands are bf16.
     #[must_use]
     pub fn key_block(self, keys: usize) -> Self {

@@ -104,7 +104,7 @@ pub fn draws_in_turn() -> impl Strategy<Value = (Draw, [usize; 2])> {
 pub fn draws_of_few_keys() -> impl Strategy<Value = (Draw, [usize; 2])> {
     let size = (20_usize..150, 10_usize..270);
     (draws(70), 0_usize..8, size).prop_map(|(draw, options, (n_q, n_k))| {
-        let (head_dim, value_dim) = (120 + draw.head_dim, 120 + draw.value_dim);
+        let (head_dim, value_dim) = (126 + draw.head_dim, 126 + draw.value_dim);
         // Few heads, as above.
         let [kv_heads, group] = if draw.kv_heads == 1 { [1, draw.group.min(2)] } else { [2, 1] };
         let draw = Draw { head_dim, value_dim, kv_heads, group, ..draw };
