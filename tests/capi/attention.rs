@@ -112,12 +112,12 @@ fn every_kind_of_sequences_has_its_lists() {
         let lists = AttentionOptions { lengths: lengths.as_ptr(), lengths_len: lengths.len(), ..base() };
         AttentionOptions { sequences, key_offsets, key_offsets_len: offsets.len(), ..lists }
     };
-    let lengths = [5, 0, 7];
+    let lengths = [5, 0, 31];
     check(&with(1, &lengths, &[]), &of_rust().sequences(Sequences::Packed(&lengths)));
     let key_lengths = [4, 0, 1];
     let padded = Sequences::Padded { key_lengths: &key_lengths };
     check(&with(2, &key_lengths, &[]), &of_rust().sequences(padded));
-    let (queries, keys) = ([0, 3, 12], [0, 10, 12]);
+    let (queries, keys) = ([0, 3, 36], [0, 10, 36]);
     let offsets = Sequences::Offsets { queries: &queries, keys: &keys };
     check(&with(3, &queries, &keys), &of_rust().sequences(offsets));
 }
